@@ -1,0 +1,3 @@
+//! Whose arrival made whose latency grow, through what, by how much.
+
+pub mod finding;

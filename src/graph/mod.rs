@@ -1,0 +1,3 @@
+//! Who waits for whom, at one instant.
+
+pub mod view;

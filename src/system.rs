@@ -1,0 +1,1 @@
+//! Which system a session belongs to, by rules that its user orders.
