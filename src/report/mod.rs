@@ -1,1 +1,25 @@
-//! report
+//! One worded report; text, JSON, SVG and HTML are pure renderers of it.
+
+use crate::attribution::finding::{Diagnosis, Finding};
+
+/// A diagnosis with its words.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The figures.
+    pub diagnosis: Diagnosis,
+    /// The answer in one sentence, also where the answer is that nothing is wrong.
+    pub headline: String,
+    /// The findings, worded, in the diagnosis' order.
+    pub findings: Vec<Worded>,
+}
+
+/// A finding with its words.
+#[derive(Clone, Debug)]
+pub struct Worded {
+    /// The figures.
+    pub finding: Finding,
+    /// One sentence that a person can paste into an incident.
+    pub sentence: String,
+    /// What to do about it, gentlest first.
+    pub advice: Vec<String>,
+}

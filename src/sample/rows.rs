@@ -36,7 +36,7 @@ pub struct Tick {
 
 /// A client session's state, as `pg_stat_activity.state` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "&'static str", try_from = "String")]
+#[serde(into = "&'static str", from = "String")]
 pub enum State {
     /// It runs a statement, or waits inside one.
     Active,
@@ -97,10 +97,9 @@ impl From<State> for &'static str {
     }
 }
 
-impl TryFrom<String> for State {
-    type Error = std::convert::Infallible;
-    fn try_from(name: String) -> Result<Self, Self::Error> {
-        Ok(Self::from_name(&name))
+impl From<String> for State {
+    fn from(name: String) -> Self {
+        Self::from_name(&name)
     }
 }
 
