@@ -9,6 +9,7 @@ pub mod connect;
 pub mod doctor;
 pub mod graph;
 pub mod lab;
+pub mod names;
 pub mod query;
 pub mod recording;
 pub mod report;

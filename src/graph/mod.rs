@@ -1,3 +1,402 @@
 //! Who waits for whom, at one instant.
+//!
+//! A [`WaitGraph`] is a reading of one [`Snapshot`]: it is built in one pass over
+//! the lock entries and never changed.
+//!
+//! ```text
+//!   reader ──soft──▶ ALTER TABLE ──hard──▶ long reader        root: the long reader
+//!   (queued behind)  (the gate)            (holds AccessShare)  blame ends there
+//! ```
+//!
+//! - A *hard* edge runs to an owner that holds a conflicting mode on the target, a
+//!   *soft* edge to one that asked for a conflicting mode earlier. Fast-path entries
+//!   never make an edge: whatever can block has left the fast path.
+//! - A node is a backend, or a prepared transaction; parallel workers are their leader.
+//! - A node with no outgoing edge waits for no lock. These are the roots, and blame
+//!   ends there. Time that enters a cycle stays with the backends in it.
+//! - Soft edges number on the order of *n²* in a queue of *n*: they are computed when
+//!   asked for, and blame takes them only where a waiter has no hard edge.
+//!
+//! Nothing here can fail and nothing here does I/O.
 
+mod table;
 pub mod view;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use petgraph::Direction;
+use petgraph::algo::tarjan_scc;
+use petgraph::graph::{DiGraph, NodeIndex};
+
+use crate::pg::{LockMode, Pid};
+use crate::sample::{Lock, LockTarget, Session, Snapshot};
+use crate::time::{Span, Timestamp};
+
+pub use table::{Basis, Table};
+
+/// Who waits or is waited for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Party {
+    /// A backend; for a parallel worker its leader.
+    Backend(Pid),
+    /// A prepared transaction, by its gid.
+    Prepared(Arc<str>),
+    /// An owner in the lock table that no other row explains.
+    Unlisted(Arc<str>),
+}
+
+/// One request that has not been granted.
+#[derive(Clone, Debug)]
+pub struct Wait<'a> {
+    /// The entry in the lock table.
+    pub request: &'a Lock,
+    /// Those who hold a conflicting mode.
+    pub hard: Vec<NodeIndex>,
+    /// Which queue it stands in, and where.
+    queue: usize,
+    position: usize,
+}
+
+/// A waiting entry within its queue.
+#[derive(Clone, Copy, Debug)]
+struct Queued<'a> {
+    node: NodeIndex,
+    request: &'a Lock,
+}
+
+/// A node's share in the blame for a wait; the shares of one waiter sum to 1.
+pub type Blame = Arc<[(NodeIndex, f64)]>;
+
+/// Who waits for whom at one instant.
+#[derive(Debug)]
+pub struct WaitGraph<'a> {
+    snapshot: &'a Snapshot,
+    sessions: HashMap<Pid, &'a Session>,
+    owned: HashMap<&'a str, Vec<&'a Lock>>,
+    nodes: HashMap<Party, NodeIndex>,
+    /// Edges that carry blame: the hard ones, or the soft ones of who has no hard one.
+    graph: DiGraph<Party, ()>,
+    waits: HashMap<NodeIndex, Vec<Wait<'a>>>,
+    queues: Vec<Vec<Queued<'a>>>,
+    blame: Vec<Blame>,
+}
+
+impl<'a> WaitGraph<'a> {
+    /// Reads a snapshot.
+    #[must_use]
+    pub fn of(snapshot: &'a Snapshot) -> Self {
+        let mut graph = Self {
+            snapshot,
+            sessions: snapshot
+                .sessions
+                .iter()
+                .map(|session| (session.pid, session))
+                .collect(),
+            owned: HashMap::new(),
+            nodes: HashMap::new(),
+            graph: DiGraph::new(),
+            waits: HashMap::new(),
+            queues: Vec::new(),
+            blame: Vec::new(),
+        };
+        for lock in &snapshot.locks {
+            graph.owned.entry(&lock.owner).or_default().push(lock);
+        }
+        let gids = graph.gids();
+        for entries in contended(&snapshot.locks) {
+            graph.add_target(&entries, &gids);
+        }
+        graph.connect();
+        graph.blame = blame(&graph.graph);
+        graph
+    }
+
+    /// Finds the gid of each prepared transaction by its owner in the lock table.
+    ///
+    /// The owner's granted `transactionid` entry names the transaction, and that the gid.
+    fn gids(&self) -> HashMap<&'a str, Arc<str>> {
+        let by_xid: HashMap<_, _> = self
+            .snapshot
+            .prepared
+            .iter()
+            .map(|p| (p.transaction, &p.gid))
+            .collect();
+        let entries = self
+            .snapshot
+            .locks
+            .iter()
+            .filter(|lock| lock.pid.is_none() && lock.granted);
+        entries
+            .filter_map(|lock| {
+                let gid = by_xid.get(&lock.target.transactionid?)?;
+                Some((&*lock.owner, Arc::clone(gid)))
+            })
+            .collect()
+    }
+
+    /// Gives the node of an entry's owner, making it if it is new.
+    fn node(&mut self, lock: &Lock, gids: &HashMap<&str, Arc<str>>) -> NodeIndex {
+        let party = match lock.pid {
+            Some(pid) => Party::Backend(self.leader(pid)),
+            None => match gids.get(&*lock.owner) {
+                Some(gid) => Party::Prepared(Arc::clone(gid)),
+                None => Party::Unlisted(Arc::clone(&lock.owner)),
+            },
+        };
+        let graph = &mut self.graph;
+        *self
+            .nodes
+            .entry(party)
+            .or_insert_with_key(|party| graph.add_node(party.clone()))
+    }
+
+    /// Gives the leader of a parallel worker, and anyone else as they are.
+    fn leader(&self, pid: Pid) -> Pid {
+        self.sessions
+            .get(&pid)
+            .and_then(|session| session.leader_pid)
+            .unwrap_or(pid)
+    }
+
+    /// Takes up one contended target: its holders, its queue, and the hard edges between.
+    fn add_target(&mut self, entries: &[&'a Lock], gids: &HashMap<&str, Arc<str>>) {
+        let mut holders = Vec::new();
+        let mut requests = Vec::new();
+        for &lock in entries {
+            let node = self.node(lock, gids);
+            if lock.granted {
+                holders.push((node, lock.mode));
+            } else {
+                requests.push(Queued {
+                    node,
+                    request: lock,
+                });
+            }
+        }
+        let queue = self.in_order(requests, &holders);
+        for (position, &Queued { node, request }) in queue.iter().enumerate() {
+            // The same node is itself, or another member of its lock group.
+            let mut hard: Vec<NodeIndex> = holders
+                .iter()
+                .filter(|(holder, mode)| *holder != node && mode.conflicts_with(request.mode))
+                .map(|&(holder, _)| holder)
+                .collect();
+            hard.sort_unstable();
+            hard.dedup();
+            let wait = Wait {
+                request,
+                hard,
+                queue: self.queues.len(),
+                position,
+            };
+            self.waits.entry(node).or_default().push(wait);
+        }
+        self.queues.push(queue);
+    }
+
+    /// Puts requests in the order in which the server would grant them.
+    ///
+    /// By start of the wait; but who already holds something that conflicts with an
+    /// earlier request goes before it. Source: `JoinWaitQueue` in
+    /// `src/backend/storage/lmgr/proc.c`.
+    fn in_order(
+        &self,
+        mut requests: Vec<Queued<'a>>,
+        holders: &[(NodeIndex, LockMode)],
+    ) -> Vec<Queued<'a>> {
+        requests.sort_by_key(|queued| {
+            let since = self.wait_start(queued.request);
+            (since.is_none(), since, queued.request.pid)
+        });
+        let holding: HashSet<NodeIndex> = holders.iter().map(|&(node, _)| node).collect();
+        let mut queue: Vec<Queued<'a>> = Vec::with_capacity(requests.len());
+        for queued in requests {
+            let before = holding.contains(&queued.node).then(|| {
+                queue.iter().position(|earlier| {
+                    holders.iter().any(|&(node, mode)| {
+                        node == queued.node && mode.conflicts_with(earlier.request.mode)
+                    })
+                })
+            });
+            match before.flatten() {
+                Some(position) => queue.insert(position, queued),
+                None => queue.push(queued),
+            }
+        }
+        queue
+    }
+
+    /// Gives the start of a wait; none where the server does not say or says it wrongly.
+    ///
+    /// `waitstart` may hold the value of an earlier wait: one from before the
+    /// statement began is no answer.
+    fn wait_start(&self, request: &Lock) -> Option<Timestamp> {
+        let since = request.waitstart?;
+        let session = self.sessions.get(&request.pid?);
+        let began = session.and_then(|session| session.query_start);
+        began.is_none_or(|began| since >= began).then_some(since)
+    }
+
+    /// Draws the edges that carry blame.
+    fn connect(&mut self) {
+        let mut edges = Vec::new();
+        for (&node, waits) in &self.waits {
+            for wait in waits {
+                let blockers = if wait.hard.is_empty() {
+                    self.soft(wait)
+                } else {
+                    wait.hard.clone()
+                };
+                edges.extend(blockers.into_iter().map(|blocker| (node, blocker)));
+            }
+        }
+        edges.sort_unstable();
+        edges.dedup();
+        for (waiter, blocker) in edges {
+            self.graph.add_edge(waiter, blocker, ());
+        }
+    }
+
+    /// Lists those who are ahead in the queue with a conflicting request and hold nothing
+    /// that conflicts.
+    #[must_use]
+    pub fn soft(&self, wait: &Wait<'_>) -> Vec<NodeIndex> {
+        let queue = &self.queues[wait.queue];
+        let waiter = queue[wait.position].node;
+        let mut ahead: Vec<NodeIndex> = queue[..wait.position]
+            .iter()
+            .filter(|queued| queued.request.mode.conflicts_with(wait.request.mode))
+            .map(|queued| queued.node)
+            .filter(|node| *node != waiter && !wait.hard.contains(node))
+            .collect();
+        ahead.sort_unstable();
+        ahead.dedup();
+        ahead
+    }
+
+    /// Finds a backend's node, if it waits or is waited for; a worker's is its leader's.
+    #[must_use]
+    pub fn find(&self, pid: Pid) -> Option<NodeIndex> {
+        self.nodes.get(&Party::Backend(self.leader(pid))).copied()
+    }
+
+    /// Tells who a node is.
+    #[must_use]
+    pub fn party(&self, node: NodeIndex) -> &Party {
+        &self.graph[node]
+    }
+
+    /// Gives a node's session; none for a prepared transaction or one that was not listed.
+    #[must_use]
+    pub fn session(&self, node: NodeIndex) -> Option<&'a Session> {
+        match self.party(node) {
+            Party::Backend(pid) => self.sessions.get(pid).copied(),
+            Party::Prepared(_) | Party::Unlisted(_) => None,
+        }
+    }
+
+    /// Gives what a node waits for: nothing for a root, several for a parallel query.
+    #[must_use]
+    pub fn waits(&self, node: NodeIndex) -> &[Wait<'a>] {
+        self.waits.get(&node).map_or(&[], Vec::as_slice)
+    }
+
+    /// Tells how long a wait has lasted; none where the server does not say.
+    #[must_use]
+    pub fn waited(&self, wait: &Wait<'_>) -> Option<Span> {
+        self.wait_start(wait.request)
+            .map(|since| self.snapshot.tick.at.since(since))
+    }
+
+    /// Divides the blame for a node's wait over the roots of its chains.
+    ///
+    /// Where a wait has several blockers it divides evenly, since the server does not
+    /// say which of them will be the last to let go. What enters a cycle stays with
+    /// the backends in it. A root carries all of its own. The shares sum to 1.
+    #[must_use]
+    pub fn blame(&self, node: NodeIndex) -> &Blame {
+        &self.blame[node.index()]
+    }
+
+    /// Lists those who are waited for and wait for no lock, by party.
+    #[must_use]
+    pub fn roots(&self) -> Vec<NodeIndex> {
+        let mut roots: Vec<_> = self.graph.externals(Direction::Outgoing).collect();
+        roots.retain(|&node| {
+            self.graph
+                .neighbors_directed(node, Direction::Incoming)
+                .next()
+                .is_some()
+        });
+        roots.sort_by_key(|&node| self.party(node).clone());
+        roots
+    }
+
+    /// Walks from a wait to the direct blockers that wait themselves: what makes a chain.
+    #[must_use]
+    pub fn amplifiers(&self, node: NodeIndex) -> Vec<NodeIndex> {
+        let direct = self.graph.neighbors_directed(node, Direction::Outgoing);
+        let mut between: Vec<_> = direct
+            .filter(|&next| !self.waits(next).is_empty())
+            .collect();
+        between.sort_unstable();
+        between
+    }
+}
+
+/// Groups the entries of each target that somebody waits for, in a stable order.
+fn contended(locks: &[Lock]) -> Vec<Vec<&Lock>> {
+    let wanted: HashSet<&LockTarget> = locks
+        .iter()
+        .filter(|lock| !lock.granted)
+        .map(|lock| &lock.target)
+        .collect();
+    let mut targets: HashMap<&LockTarget, Vec<&Lock>> = HashMap::new();
+    for lock in locks {
+        if !lock.fastpath && wanted.contains(&lock.target) {
+            targets.entry(&lock.target).or_default().push(lock);
+        }
+    }
+    let mut targets: Vec<_> = targets.into_iter().collect();
+    targets.sort_unstable_by_key(|&(target, _)| target);
+    targets.into_iter().map(|(_, entries)| entries).collect()
+}
+
+/// Computes every node's blame, sinks first.
+fn blame(graph: &DiGraph<Party, ()>) -> Vec<Blame> {
+    let mut blame: Vec<Blame> = vec![Arc::from([]); graph.node_count()];
+    // Tarjan's order is the reverse of the topological one: blockers come before waiters.
+    for component in tarjan_scc(graph) {
+        let [node] = component[..] else {
+            let share = 1.0 / component.len() as f64;
+            let shared: Blame = component.iter().map(|&node| (node, share)).collect();
+            for node in component {
+                blame[node.index()] = Arc::clone(&shared);
+            }
+            continue;
+        };
+        let blockers: Vec<NodeIndex> = graph
+            .neighbors_directed(node, Direction::Outgoing)
+            .collect();
+        blame[node.index()] = match blockers[..] {
+            [] => Arc::from([(node, 1.0)]),
+            [only] => Arc::clone(&blame[only.index()]),
+            _ => {
+                let mut shares: HashMap<NodeIndex, f64> = HashMap::new();
+                for blocker in &blockers {
+                    for &(root, share) in blame[blocker.index()].iter() {
+                        *shares.entry(root).or_default() += share / blockers.len() as f64;
+                    }
+                }
+                let mut shares: Vec<_> = shares.into_iter().collect();
+                shares.sort_unstable_by_key(|&(root, _)| root);
+                shares.into()
+            }
+        };
+    }
+    blame
+}
+
+#[cfg(test)]
+mod tests;
