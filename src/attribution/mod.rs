@@ -1,3 +1,429 @@
-//! Whose arrival made whose latency grow, through what, by how much.
+//! Whose arrival made whose latency grow, through what, by how much, how surely.
+//!
+//! ```text
+//!  snapshots ─▶ graph ─▶ charges ─▶ cells per piece of time ─▶ growth ─▶ findings
+//!                        (charge)   (growth, window)      events ┘      (verdict)
+//! ```
+//!
+//! - The unit is seconds of DB time. Every sampled second of every victim is in
+//!   exactly one cell (or divided over several without remainder), so a victim's
+//!   mean, and its growth, is the sum of its cells.
+//! - Growth is attributed to an event *through the charges*, by whose transactions
+//!   the victims waited for, and not through coincidence in time.
+//! - A share never comes without its interval, and "not enough data yet" is a verdict.
+//!
+//! Nothing here does I/O or reads a clock, and nothing can fail.
 
+mod cause;
+mod charge;
+mod event;
 pub mod finding;
+mod growth;
+mod history;
+mod interned;
+mod series;
+mod statistics;
+mod verdict;
+mod window;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::attribution::cause::InTheWay;
+use crate::attribution::charge::{Charge, Charger, Charges, SystemId, tally};
+use crate::attribution::event::{EventGroup, Happening};
+use crate::attribution::finding::{
+    Cost, Diagnosis, Effect, Event, Finding, Group, Now, ServerFacts, Verdict, Window,
+};
+use crate::attribution::growth::{Comparison, GrowthPart, Ledger};
+use crate::attribution::history::History;
+use crate::attribution::verdict::{Compared, event_id};
+use crate::attribution::window::Cuts;
+use crate::graph::WaitGraph;
+use crate::graph::view::{GraphView, Vocabulary};
+use crate::names::{Names, Statements};
+use crate::recording::Recording;
+use crate::sample::Snapshot;
+use crate::statement::Statement;
+use crate::system::Naming;
+use crate::time::Rfc3339;
+
+/// So many victims are drawn over time.
+const DRAWN: usize = 6;
+/// An event whose system holds up less than this share of others' time did nothing to speak of.
+const NO_EFFECT: f64 = 0.02;
+/// … provided that it was watched for so many seconds.
+const NO_EFFECT_AFTER: f64 = 15.0;
+
+/// What numbers mean, in one place.
+struct Book<'a> {
+    names: &'a Names,
+    statements: &'a Statements,
+    charges: &'a Charges,
+}
+
+impl Book<'_> {
+    /// Gives a system's name.
+    fn system(&self, system: Option<SystemId>) -> Option<String> {
+        system.map(|system| self.charges.systems.get(system).to_string())
+    }
+
+    /// Lists the charges behind a part, in the window after.
+    fn charges_of(&self, comparison: &Comparison, part: &GrowthPart) -> Vec<&Charge> {
+        let window = &comparison.after.0;
+        self.charges
+            .all
+            .iter()
+            .filter(|charge| {
+                charge.victim == comparison.victim && part.cells.contains(&charge.cell)
+            })
+            .filter(|charge| window.contains(self.charges.looks[charge.tick].at))
+            .collect()
+    }
+}
+
+/// Concludes what a recording supports.
+#[must_use]
+pub fn diagnose(recording: &Recording, naming: &Naming) -> Diagnosis {
+    let names = Names::of(&recording.names);
+    let statements = Statements::of(&recording.statements);
+    let history = History::of(&recording.snapshots, naming, &names);
+    let charger = Charger {
+        naming,
+        names: &names,
+        statements: &statements,
+        history: &history,
+    };
+    let charges = charger.charge(recording);
+    let cuts = Cuts::of(recording, &charges.looks);
+    let ledger = Ledger::of(recording, &charges, &cuts, &statements, |session| {
+        charges.systems.find(&naming.name(session, &names)?)
+    });
+    let book = Book {
+        names: &names,
+        statements: &statements,
+        charges: &charges,
+    };
+    let events = event::happenings(recording, naming, &names, &statements);
+    let groups = match (charges.looks.first(), charges.looks.last()) {
+        (Some(first), Some(last)) => event::groups(&events, &cuts, first.at, last.at),
+        _ => Vec::new(),
+    };
+    let compared = compare(&ledger, &charges, &groups);
+    let findings = verdict::findings(&book, &compared, &events, &groups);
+    let mut splits: Vec<_> = compared
+        .iter()
+        .filter(|compared| compared.comparison.total.value > 0.0)
+        .filter_map(|compared| verdict::split(&book, compared, &events, &groups))
+        .collect();
+    let lost = |split: &finding::Split| split.growth.delta_ms * split.growth.calls_after;
+    splits.sort_by(|a, b| lost(b).total_cmp(&lost(a)));
+    let words = Vocabulary {
+        naming,
+        names: &names,
+        statements: &statements,
+    };
+    let view = |tick: usize| WaitGraph::of(&recording.snapshots[tick]).view(words);
+    let worst = worst(&charges);
+    Diagnosis {
+        server: ServerFacts {
+            version_num: recording.server.version_num,
+            system_identifier: recording.server.system_identifier.clone(),
+            in_recovery: recording.server.in_recovery,
+            address: recording.server.address.clone(),
+        },
+        window: watched(recording),
+        cost: cost(recording),
+        now: now(recording, naming, &names),
+        events: event_views(&book, &ledger, &events, &groups, &findings),
+        groups: group_views(&groups),
+        findings,
+        splits,
+        unattributed_share: unattributed(&charges),
+        named_share: named(&charges),
+        losses: losses(recording),
+        latency: series::latency(&ledger, &drawn(&book, &ledger)),
+        load: series::load(&charges),
+        worst: worst.map(view),
+        last: match recording.snapshots.len().checked_sub(1) {
+            Some(last) => view(last),
+            None => GraphView::default(),
+        },
+    }
+}
+
+/// Compares every victim around every group of events, and what is lost at the end.
+fn compare(ledger: &Ledger<'_>, charges: &Charges, groups: &[EventGroup]) -> Vec<Compared> {
+    let mut compared = Vec::new();
+    for victim in ledger.victims() {
+        let mut grown = false;
+        for (n, group) in groups.iter().enumerate() {
+            let (Some(before), Some(after)) = (&group.before, &group.after) else {
+                continue;
+            };
+            if let Some(comparison) = ledger.compare(victim, Some(before), after, true) {
+                grown = true;
+                compared.push(Compared {
+                    comparison,
+                    group: Some(n),
+                });
+            }
+        }
+        // Without a baseline there is still what is lost now, and to whom.
+        let last = groups.iter().rev().find_map(|group| group.after.clone());
+        let whole = || {
+            let (first, last) = (charges.looks.first()?, charges.looks.last()?);
+            ledger.cuts.window(first.at, last.at)
+        };
+        if !grown && let Some(window) = last.or_else(whole) {
+            let per_call = ledger.compare(victim, None, &window, true);
+            let comparison = per_call.or_else(|| ledger.compare(victim, None, &window, false));
+            compared.extend(comparison.map(|comparison| Compared {
+                comparison,
+                group: None,
+            }));
+        }
+    }
+    compared
+}
+
+/// Chooses the victims to draw over time: those whose latency the most time went into.
+fn drawn(book: &Book<'_>, ledger: &Ledger<'_>) -> Vec<(u32, String)> {
+    let counted =
+        |victim: &u32| (0..ledger.cuts.pieces()).any(|n| ledger.calls(*victim, n).is_some());
+    let by_time = tally(ledger.victims().filter(counted).map(|victim| {
+        let pieces = 0..ledger.cuts.pieces();
+        (
+            victim,
+            pieces.map(|piece| ledger.seconds(victim, piece)).sum(),
+        )
+    }));
+    let label = |victim: u32| {
+        let statement = book.charges.victims.get(victim).statement;
+        let short = statement
+            .and_then(|id| book.statements.get(id))
+            .map(Statement::short);
+        let short = short.unwrap_or_else(|| "(text unknown)".to_owned());
+        match ledger.runners(victim) {
+            [only] => format!("{}: {short}", book.system(*only).unwrap_or_default()),
+            many => format!("{} systems: {short}", many.len()),
+        }
+    };
+    by_time
+        .into_iter()
+        .take(DRAWN)
+        .map(|(victim, _)| (victim, label(victim)))
+        .collect()
+}
+
+/// Finds the tick with the most sessions blocked, if any ever was.
+fn worst(charges: &Charges) -> Option<usize> {
+    let blocked = charges
+        .looks
+        .iter()
+        .enumerate()
+        .filter(|(_, look)| look.blocked > 0);
+    blocked
+        .max_by_key(|(tick, look)| (look.blocked, usize::MAX - tick))
+        .map(|(tick, _)| tick)
+}
+
+fn watched(recording: &Recording) -> Window {
+    let ticks = || recording.snapshots.iter().map(|snapshot| snapshot.tick);
+    let from = ticks().next().map(|tick| tick.at).unwrap_or_default();
+    let to = ticks().next_back().map(|tick| tick.at).unwrap_or_default();
+    let gaps = ticks().zip(ticks().skip(1)).map(|(a, b)| b.at.since(a.at));
+    let seconds = to.since(from).as_secs_f64();
+    let count = recording.snapshots.len();
+    Window {
+        from: Rfc3339(from),
+        to: Rfc3339(to),
+        ticks: count,
+        missed_ticks: ticks().map(|tick| u64::from(tick.missed)).sum(),
+        hz: if seconds > 0.0 {
+            (count - 1) as f64 / seconds
+        } else {
+            0.0
+        },
+        largest_gap_ms: gaps.max().unwrap_or_default().as_millis_f64(),
+    }
+}
+
+fn cost(recording: &Recording) -> Cost {
+    let ticks = || recording.snapshots.iter().map(|snapshot| snapshot.tick);
+    let server: crate::time::Span = ticks().map(|tick| tick.server).sum();
+    let span: crate::time::Span = ticks().map(|tick| tick.span).sum();
+    let per = |whole: f64| {
+        if whole > 0.0 {
+            server.as_millis_f64() / whole
+        } else {
+            0.0
+        }
+    };
+    Cost {
+        server_ms_per_tick: per(recording.snapshots.len() as f64),
+        server_busy_share: per(span.as_millis_f64()),
+        backed_off: false,
+    }
+}
+
+/// Tells how things stood at the last tick.
+fn now(recording: &Recording, naming: &Naming, names: &Names) -> Now {
+    let Some(last) = recording.snapshots.last() else {
+        return Now {
+            blocked_sessions: 0,
+            blocked_systems: 0,
+            longest_wait_ms: None,
+        };
+    };
+    of_snapshot(last, naming, names)
+}
+
+/// Tells how things stand in one snapshot.
+fn of_snapshot(snapshot: &Snapshot, naming: &Naming, names: &Names) -> Now {
+    let graph = WaitGraph::of(snapshot);
+    let blocked = || {
+        let waits = |session: &&_| -> bool {
+            let session: &crate::sample::Session = session;
+            charge::is_victim(session) && session.wait_event_type.as_deref() == Some("Lock")
+        };
+        snapshot.sessions.iter().filter(waits)
+    };
+    let systems: BTreeSet<_> = blocked()
+        .map(|session| naming.name(session, names))
+        .collect();
+    let waited = blocked()
+        .filter_map(|session| graph.find(session.pid))
+        .flat_map(|node| graph.waits(node))
+        .filter_map(|wait| graph.waited(wait))
+        .max();
+    Now {
+        blocked_sessions: blocked().count(),
+        blocked_systems: systems.len(),
+        longest_wait_ms: waited.map(crate::time::Span::as_millis_f64),
+    }
+}
+
+/// Words the events, each with what its system did to others.
+fn event_views(
+    book: &Book<'_>,
+    ledger: &Ledger<'_>,
+    events: &[Happening],
+    groups: &[EventGroup],
+    findings: &[Finding],
+) -> Vec<Event> {
+    let group_of = |place: usize| {
+        groups
+            .iter()
+            .position(|group| group.members.contains(&place))
+    };
+    let view = |(place, event): (usize, &Happening)| {
+        let id = event_id(place);
+        let group = group_of(place);
+        let after = group.and_then(|group| groups[group].after.as_ref());
+        let accused = findings
+            .iter()
+            .filter(|finding| finding.cause.event.as_ref() == Some(&id))
+            .map(|finding| finding.verdict)
+            .min();
+        let system = book.charges.systems.find(&event.label);
+        let effect = after
+            .zip(system.filter(|_| !event.declared))
+            .map(|(after, system)| {
+                let (mut caused, mut waits, mut all) = (0.0, 0.0, 0.0);
+                for charge in &book.charges.all {
+                    let others = charge.system != Some(system);
+                    if !others || !after.contains(book.charges.looks[charge.tick].at) {
+                        continue;
+                    }
+                    let cell = book.charges.cells.get(charge.cell);
+                    all += charge.seconds;
+                    waits += if cell.class.has_holder() {
+                        charge.seconds
+                    } else {
+                        0.0
+                    };
+                    let by_it = cell.blocker == InTheWay::System(Some(system));
+                    caused += if by_it { charge.seconds } else { 0.0 };
+                }
+                let harmless = caused <= NO_EFFECT * all
+                    && after.length().as_secs_f64() >= NO_EFFECT_AFTER
+                    && after
+                        .blocks
+                        .iter()
+                        .flat_map(Clone::clone)
+                        .all(|n| ledger.cuts.is_watched(n));
+                Effect {
+                    verdict: accused.unwrap_or(if harmless {
+                        Verdict::NoEffect
+                    } else {
+                        Verdict::Inconclusive
+                    }),
+                    db_seconds: caused,
+                    share_of_waits: if waits > 0.0 { caused / waits } else { 0.0 },
+                }
+            });
+        Event {
+            id,
+            kind: event.kind,
+            label: event.label.to_string(),
+            at: Rfc3339(event.at),
+            source: if event.declared {
+                "declared"
+            } else {
+                "detected"
+            },
+            group: group.map(|group| format!("g{}", group + 1)),
+            effect,
+        }
+    };
+    events.iter().enumerate().map(view).collect()
+}
+
+fn group_views(groups: &[EventGroup]) -> Vec<Group> {
+    let window = |window: &window::Window| [Rfc3339(window.from), Rfc3339(window.to)];
+    let view = |(n, group): (usize, &EventGroup)| Group {
+        id: format!("g{}", n + 1),
+        events: group
+            .members
+            .iter()
+            .map(|&member| event_id(member))
+            .collect(),
+        from: Rfc3339(group.from),
+        to: Rfc3339(group.to),
+        window_before: group.before.as_ref().map(window),
+        window_after: group.after.as_ref().map(window),
+    };
+    groups.iter().enumerate().map(view).collect()
+}
+
+/// Gives the share of lock-wait time whose holder was not seen.
+fn unattributed(charges: &Charges) -> f64 {
+    let waits = |charge: &&Charge| charges.cells.get(charge.cell).class.has_holder();
+    let unseen = |charge: &&Charge| charges.cells.get(charge.cell).blocker == InTheWay::Unseen;
+    share(charges.all.iter().filter(waits), unseen)
+}
+
+/// Gives the share of DB time whose system has a name.
+fn named(charges: &Charges) -> f64 {
+    if charges.all.is_empty() {
+        return 1.0;
+    }
+    share(charges.all.iter(), |charge| charge.system.is_some())
+}
+
+fn share<'a>(
+    charges: impl Iterator<Item = &'a Charge> + Clone,
+    counts: impl Fn(&&'a Charge) -> bool,
+) -> f64 {
+    let all: f64 = charges.clone().map(|charge| charge.seconds).sum();
+    let some: f64 = charges.filter(counts).map(|charge| charge.seconds).sum();
+    if all > 0.0 { some / all } else { 0.0 }
+}
+
+fn losses(recording: &Recording) -> BTreeMap<String, u64> {
+    let mut losses = BTreeMap::new();
+    for loss in &recording.losses {
+        *losses.entry(loss.kind.to_string()).or_default() += loss.count;
+    }
+    losses
+}

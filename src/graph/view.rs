@@ -35,6 +35,21 @@ pub struct GraphView {
     pub unseen: BTreeMap<String, usize>,
 }
 
+/// Nobody waits, at no time in particular.
+impl Default for GraphView {
+    fn default() -> Self {
+        Self {
+            schema: Self::SCHEMA,
+            taken_at: Rfc3339(crate::time::Timestamp::default()),
+            nodes: Vec::new(),
+            edges: Vec::new(),
+            roots: Vec::new(),
+            cycles: Vec::new(),
+            unseen: BTreeMap::new(),
+        }
+    }
+}
+
 impl GraphView {
     /// The name and version of the shape.
     pub const SCHEMA: &'static str = "pgjam.graph/1";

@@ -83,3 +83,16 @@ pub fn read(_raw: &[u8]) -> Statement {
         parsed: false,
     }
 }
+
+impl Statement {
+    /// Placeholder.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        false
+    }
+    /// Placeholder.
+    #[must_use]
+    pub fn short(&self) -> String {
+        self.text.to_string()
+    }
+}

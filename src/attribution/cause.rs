@@ -1,0 +1,157 @@
+//! What a sampled second can have been lost to.
+
+use std::sync::Arc;
+
+use crate::attribution::charge::SystemId;
+use crate::graph::{Basis, Table};
+use crate::sample::Session;
+use crate::statement::StatementId;
+
+/// The kinds of cause, as DESIGN's contract names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Class {
+    RowLock,
+    RelationLock,
+    DdlQueue,
+    AdvisoryLock,
+    PreparedTransaction,
+    Deadlock,
+    ObjectLock,
+    ExtendLock,
+    VirtualXid,
+    SafeSnapshot,
+    BufferPin,
+    LwLock,
+    Wal,
+    Io,
+    SyncReplication,
+    Client,
+    OwnWork,
+    Other,
+}
+
+impl Class {
+    /// The word in the JSON contract.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::RowLock => "row-lock",
+            Self::RelationLock => "relation-lock",
+            Self::DdlQueue => "ddl-queue",
+            Self::AdvisoryLock => "advisory-lock",
+            Self::PreparedTransaction => "prepared-transaction",
+            Self::Deadlock => "deadlock",
+            Self::ObjectLock => "object-lock",
+            Self::ExtendLock => "extend-lock",
+            Self::VirtualXid => "virtualxid",
+            Self::SafeSnapshot => "safe-snapshot",
+            Self::BufferPin => "buffer-pin",
+            Self::LwLock => "lwlock",
+            Self::Wal => "wal",
+            Self::Io => "io",
+            Self::SyncReplication => "sync-replication",
+            Self::Client => "client",
+            Self::OwnWork => "own-work",
+            Self::Other => "other",
+        }
+    }
+
+    /// Classifies a heavyweight lock by its type; `queued` means nobody holds it against the waiter.
+    pub(super) fn of_lock(locktype: &str, queued: bool) -> Self {
+        match locktype {
+            "transactionid" | "tuple" | "spectoken" => Self::RowLock,
+            "relation" if queued => Self::DdlQueue,
+            "relation" => Self::RelationLock,
+            "advisory" | "userlock" => Self::AdvisoryLock,
+            "object" => Self::ObjectLock,
+            "extend" => Self::ExtendLock,
+            "virtualxid" => Self::VirtualXid,
+            _ => Self::Other,
+        }
+    }
+
+    /// Classifies what an active session does that waits for no heavyweight lock.
+    pub(super) fn of_activity(session: &Session) -> Self {
+        let event = session.wait_event.as_deref().unwrap_or_default();
+        match session.wait_event_type.as_deref() {
+            None => Self::OwnWork,
+            Some("LWLock" | "IO") if event.starts_with("WAL") => Self::Wal,
+            Some("LWLock") => Self::LwLock,
+            Some("IO") => Self::Io,
+            Some("BufferPin" | "Buffer") => Self::BufferPin,
+            Some("Client") => Self::Client,
+            Some("IPC") if event == "SyncRep" => Self::SyncReplication,
+            Some("IPC") if event == "SafeSnapshot" => Self::SafeSnapshot,
+            Some(_) => Self::Other,
+        }
+    }
+
+    /// Tells whether waits of this class have a holder that edges can show.
+    pub(super) const fn has_holder(self) -> bool {
+        matches!(
+            self,
+            Self::RowLock
+                | Self::RelationLock
+                | Self::DdlQueue
+                | Self::AdvisoryLock
+                | Self::PreparedTransaction
+                | Self::Deadlock
+                | Self::ObjectLock
+                | Self::ExtendLock
+                | Self::VirtualXid
+        )
+    }
+}
+
+/// Who was in the way.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum InTheWay {
+    /// A wait of a class that has no holder.
+    Nobody,
+    /// A holder that was gone when the lock table was read.
+    Unseen,
+    /// A session of this system; none where no rule names it.
+    System(Option<SystemId>),
+    /// A prepared transaction.
+    Prepared(Arc<str>),
+    /// Several systems in turn, none of them with a share worth a name.
+    Many,
+}
+
+/// What charges are summed by: the class, the table, the system in the way.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Cell {
+    pub(super) class: Class,
+    pub(super) table: Option<Table>,
+    pub(super) blocker: InTheWay,
+}
+
+impl Cell {
+    /// A cell of a class whose waits nobody holds.
+    pub(super) const fn without_holder(class: Class) -> Self {
+        Self {
+            class,
+            table: None,
+            blocker: InTheWay::Nobody,
+        }
+    }
+
+    /// A cell of lock waits whose request had left the lock table.
+    pub(super) const fn unseen(class: Class) -> Self {
+        Self {
+            class,
+            table: None,
+            blocker: InTheWay::Unseen,
+        }
+    }
+}
+
+/// Why a root had not let go.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Why {
+    /// What it was doing.
+    pub(super) state: &'static str,
+    /// The statement that took the lock, or the last seen, and how that is known.
+    pub(super) statement: Option<(StatementId, Basis)>,
+    /// The gate between: a waiter for a whole table that others queue behind.
+    pub(super) through: Option<(Option<Arc<str>>, Option<StatementId>)>,
+}

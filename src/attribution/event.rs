@@ -1,0 +1,143 @@
+//! What happened while we watched: systems that began to write, and what was declared.
+//!
+//! A system is onboarded when its first connection is younger than the watch and it
+//! writes. Reconnecting is not an onboarding: a system seen before stays known.
+//! Events that follow each other more closely than a window can be cut form one
+//! group: what each did directly is known, what they did together only for all.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::attribution::window::{Cuts, Window};
+use crate::names::{Names, Statements};
+use crate::recording::Recording;
+use crate::statement::Statement;
+use crate::system::Naming;
+use crate::time::{Span, Timestamp};
+
+/// Events closer than this cannot be told apart by time.
+const APART: Span = Span::from_secs(10);
+/// What a new system needs to come up to its pace.
+const SETTLE: Span = Span::from_secs(1);
+/// A first write so soon after the connection dates the onboarding by the connection.
+const PROMPT: Span = Span::from_secs(5);
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Happening {
+    pub(super) at: Timestamp,
+    pub(super) kind: &'static str,
+    pub(super) label: Arc<str>,
+    pub(super) declared: bool,
+}
+
+/// Events that time alone cannot tell apart, and the windows around them.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct EventGroup {
+    /// Places in the list of events.
+    pub(super) members: Vec<usize>,
+    pub(super) from: Timestamp,
+    pub(super) to: Timestamp,
+    pub(super) before: Option<Window>,
+    pub(super) after: Option<Window>,
+}
+
+/// What is known of a system as the rows go by.
+struct Seen {
+    connected: Timestamp,
+    wrote: Option<Timestamp>,
+}
+
+/// Finds what happened, in order of time.
+pub(super) fn happenings(
+    recording: &Recording,
+    naming: &Naming,
+    names: &Names,
+    statements: &Statements,
+) -> Vec<Happening> {
+    let Some(start) = recording.snapshots.first().map(|snapshot| snapshot.tick.at) else {
+        return Vec::new();
+    };
+    let mut systems: HashMap<Arc<str>, Seen> = HashMap::new();
+    for session in recording
+        .snapshots
+        .iter()
+        .flat_map(|snapshot| &snapshot.sessions)
+    {
+        let Some(name) = session
+            .is_client()
+            .then(|| naming.name(session, names))
+            .flatten()
+        else {
+            continue;
+        };
+        let seen = systems.entry(name).or_insert(Seen {
+            connected: session.backend_start,
+            wrote: None,
+        });
+        seen.connected = seen.connected.min(session.backend_start);
+        let statement = session.statement.and_then(|id| statements.get(id));
+        if session.backend_xid.is_some() || statement.is_some_and(Statement::writes) {
+            let when = session.query_start.unwrap_or(session.backend_start);
+            seen.wrote = Some(seen.wrote.map_or(when, |wrote| wrote.min(when)));
+        }
+    }
+    let onboarded = systems.into_iter().filter_map(|(label, seen)| {
+        let wrote = seen.wrote.filter(|_| seen.connected > start)?;
+        let prompt = wrote.since(seen.connected) < PROMPT;
+        let at = if prompt { seen.connected } else { wrote };
+        Some(Happening {
+            at,
+            kind: "system-onboarded",
+            label,
+            declared: false,
+        })
+    });
+    let declared = recording.declared.iter().map(|declared| Happening {
+        at: declared.at,
+        kind: "declared",
+        label: Arc::clone(&declared.label),
+        declared: true,
+    });
+    let mut all: Vec<Happening> = onboarded.chain(declared).collect();
+    all.sort_by(|a, b| (a.at, &a.label).cmp(&(b.at, &b.label)));
+    all
+}
+
+/// Groups events, and cuts the windows before and after each group.
+///
+/// `end` is the last instant watched. The baseline of a group is the stretch since
+/// the group before it, so that growth is what *this* group brought.
+pub(super) fn groups(
+    events: &[Happening],
+    cuts: &Cuts,
+    start: Timestamp,
+    end: Timestamp,
+) -> Vec<EventGroup> {
+    let mut groups: Vec<EventGroup> = Vec::new();
+    for (member, event) in events.iter().enumerate() {
+        match groups
+            .last_mut()
+            .filter(|group| event.at.since(group.to) < APART)
+        {
+            Some(group) => {
+                group.members.push(member);
+                group.to = event.at;
+            }
+            None => groups.push(EventGroup {
+                members: vec![member],
+                from: event.at,
+                to: event.at,
+                before: None,
+                after: None,
+            }),
+        }
+    }
+    for n in 0..groups.len() {
+        let earlier = n.checked_sub(1).map_or(start, |n| groups[n].to + SETTLE);
+        let later = groups.get(n + 1).map_or(end, |next| next.from);
+        groups[n].before = cuts.window(earlier, groups[n].from);
+        groups[n].after = cuts.window(groups[n].to + SETTLE, later);
+    }
+    groups
+}
