@@ -1,2 +1,7 @@
-//! main
-fn main() {}
+//! The command `pgjam`: see [`pgjam::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pgjam::cli::run()
+}
