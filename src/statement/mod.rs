@@ -115,13 +115,11 @@ pub fn read(raw: &[u8]) -> Statement {
     let understood = understand(sql);
     let parsed = understood.is_some();
     let normal = normal::form(sql, parsed);
-    let (kind, tables, fingerprint) = match understood {
-        Some((parts, fingerprint)) => (parts.kind, parts.tables, Some(fingerprint)),
-        None => {
-            let parts = autovacuum(sql).unwrap_or_else(|| tables::guess(&normal.words));
-            (parts.kind, parts.tables, None)
-        }
-    };
+    let fingerprint = understood.as_ref().map(|(_, fingerprint)| *fingerprint);
+    let parts = understood.map(|(parts, _)| parts);
+    let tables::Parts { kind, tables } = parts
+        .or_else(|| autovacuum(sql))
+        .unwrap_or_else(|| tables::guess(&normal.words));
     // A fingerprint may contain what was redacted; the id then comes from what is left.
     let id = match fingerprint {
         Some(fingerprint) if !normal.redacted => fingerprint,
