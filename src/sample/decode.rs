@@ -63,11 +63,7 @@ impl<'a> FromSql<'a> for Instant {
 }
 
 impl ToSql for Instant {
-    fn to_sql(
-        &self,
-        _: &Type,
-        out: &mut BytesMut,
-    ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         let micros = self.0.as_micros().saturating_sub(POSTGRES_EPOCH);
         out.extend_from_slice(&micros.to_be_bytes());
         Ok(IsNull::No)
@@ -181,7 +177,7 @@ impl Decoder {
                     look.sessions.push((session, text.map(|text| text.0)));
                 }
                 b"lock" => match self.lock(row)? {
-                    Some(lock) => look.locks.push(lock),
+                    Some(entry) => look.locks.push(entry),
                     None => look.unknown_modes += 1,
                 },
                 b"prepared" => look.prepared.push(self.prepared(row)?),
@@ -220,7 +216,10 @@ impl Decoder {
             state: state.map_or(State::Hidden, |state| State::from_name(&state.text())),
             wait_event_type: self.word(row, "wait_event_type")?,
             wait_event: self.word(row, "wait_event")?,
-            query_id: self.columns.get::<Option<i64>>(row, "query_id")?.map(QueryId),
+            query_id: self
+                .columns
+                .get::<Option<i64>>(row, "query_id")?
+                .map(QueryId),
             statement: None,
             tags: None,
             xact_start: self.instant(row, "xact_start")?,

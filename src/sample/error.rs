@@ -33,7 +33,9 @@ pub enum SampleError {
         source: tokio_postgres::Error,
     },
     /// A column is missing, or is not what the row type expects.
-    #[error("{query} returned no usable column {column}; please report this with the server's version")]
+    #[error(
+        "{query} returned no usable column {column}; please report this with the server's version"
+    )]
     Column {
         /// The question, as the file is called.
         query: &'static str,

@@ -106,7 +106,10 @@ impl<'c> Source<'c> {
             decoder: Decoder::new(Columns::new(query::TICK.name, tick.columns())),
             tick,
             last: None,
-            texts: Texts::new(options.tag_keys, usize::try_from(size).unwrap_or(usize::MAX)),
+            texts: Texts::new(
+                options.tag_keys,
+                usize::try_from(size).unwrap_or(usize::MAX),
+            ),
             naming: Naming::new(home),
             names: None,
             counters: schema.map(|schema| CounterReader {
@@ -248,11 +251,7 @@ impl<'c> Source<'c> {
 
     async fn ask_names(
         &mut self,
-        (databases, roles, relations): (
-            &BTreeSet<Oid>,
-            &BTreeSet<Oid>,
-            &BTreeSet<(Oid, Oid)>,
-        ),
+        (databases, roles, relations): (&BTreeSet<Oid>, &BTreeSet<Oid>, &BTreeSet<(Oid, Oid)>),
     ) -> Result<Vec<Row>, SampleError> {
         let databases: Vec<u32> = databases.iter().map(|oid| oid.0).collect();
         let roles: Vec<u32> = roles.iter().map(|oid| oid.0).collect();
@@ -279,10 +278,7 @@ impl<'c> Source<'c> {
 impl CounterReader {
     /// Keeps the rows that changed; gives also what is known to be lost.
     #[expect(clippy::type_complexity, reason = "the losses have no other home")]
-    fn read(
-        &mut self,
-        rows: &[Row],
-    ) -> Result<(Counters, Vec<(&'static str, u64)>), SampleError> {
+    fn read(&mut self, rows: &[Row]) -> Result<(Counters, Vec<(&'static str, u64)>), SampleError> {
         let mut counters = Counters::default();
         let (mut hidden, mut reset) = (0, 0);
         let mut now = HashMap::with_capacity(rows.len());

@@ -79,8 +79,12 @@ impl Naming {
         }
         let databases = sessions.iter().filter_map(|session| session.database);
         missing.databases.extend(databases);
-        missing.databases.extend(prepared.iter().map(|held| held.database));
-        missing.databases.retain(|oid| !self.databases.contains_key(oid));
+        missing
+            .databases
+            .extend(prepared.iter().map(|held| held.database));
+        missing
+            .databases
+            .retain(|oid| !self.databases.contains_key(oid));
         let roles = sessions.iter().filter_map(|session| session.role);
         missing.roles.extend(roles);
         missing.roles.extend(prepared.iter().map(|held| held.owner));
@@ -114,9 +118,11 @@ impl Naming {
                 names.push(name(&columns, row, &database_of)?);
             }
         }
-        self.databases.extend(databases.iter().map(|oid| (*oid, None)));
+        self.databases
+            .extend(databases.iter().map(|oid| (*oid, None)));
         for known in names.iter().filter(|name| name.kind == NameKind::Database) {
-            self.databases.insert(known.oid, Some(Arc::clone(&known.name)));
+            self.databases
+                .insert(known.oid, Some(Arc::clone(&known.name)));
         }
         self.roles.extend(roles);
         self.relations.extend(relations);

@@ -107,7 +107,10 @@ mod tests {
 
     #[test]
     fn the_first_look_is_at_once() {
-        assert_eq!(Pace::new(1.0, 7).next(Span::from_millis(30)).wait, Duration::ZERO);
+        assert_eq!(
+            Pace::new(1.0, 7).next(Span::from_millis(30)).wait,
+            Duration::ZERO
+        );
     }
 
     #[test]
@@ -134,7 +137,12 @@ mod tests {
         let (looks, _) = looks(&mut Pace::new(10.0, 3), 20, stall);
         assert!((8..=11).contains(&looks[11].missed), "{}", looks[11].missed);
         assert!(looks[11].span <= Span::from_millis(150));
-        assert!(looks.iter().enumerate().all(|(n, look)| n == 11 || look.missed == 0));
+        assert!(
+            looks
+                .iter()
+                .enumerate()
+                .all(|(n, look)| n == 11 || look.missed == 0)
+        );
     }
 
     #[test]
