@@ -1,6 +1,25 @@
 //! SQL texts through `pg_query`: fingerprint, normal form, tables, tags, redaction.
+//!
+//! A raw text enters here and nowhere else, and a [`Statement`] leaves.
+//!
+//! - [`read`] is total: any bytes give a statement, cut and hostile ones too.
+//!   What PostgreSQL's parser refuses gets the normal form and the id of the
+//!   tolerant lexer ([`Statement::parsed`] is then false).
+//! - No literal survives in a normal form, and a statement that carries a secret
+//!   outside of literals is replaced as a whole.
+//! - Equal texts give equal statements, today and in the next release: ids are
+//!   fingerprints of `pg_query` or FNV-1a, never a hash of this process.
+//!
+//! Names stay as they were written; what they resolve to is not known here.
 
+mod normal;
+mod tables;
+mod tags;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+
+pub use self::tags::tags;
 
 use serde::{Deserialize, Serialize};
 
@@ -71,3 +90,167 @@ pub struct TableUse {
     /// Whether it locks rows too, as the tuple lock's mode shows it; none if it does not.
     pub rows: Option<LockMode>,
 }
+
+/// The longest text that is given to the parser; longer ones get the tolerant lexer alone.
+///
+/// `track_activity_query_size` is 1,024 bytes unless set, and the parser takes
+/// milliseconds for what this admits.
+const LONGEST_PARSED: usize = 64 * 1024;
+
+/// The deepest nesting of brackets that is given to the parser.
+const DEEPEST_PARSED: usize = 500;
+
+/// What the server writes in front of what an autovacuum worker does.
+const AUTOVACUUM: &str = "autovacuum: ";
+
+/// Understands a text, whatever it is.
+///
+/// Never fails and never panics: invalid UTF-8 is replaced, and what the parser
+/// refuses is lexed. A text cut by `track_activity_query_size` therefore has
+/// another id than its whole form; matching the two is left to the query id.
+#[must_use]
+pub fn read(raw: &[u8]) -> Statement {
+    let raw = String::from_utf8_lossy(raw);
+    let sql = raw.split('\0').next().unwrap_or_default();
+    let understood = understand(sql);
+    let parsed = understood.is_some();
+    let normal = normal::form(sql, parsed);
+    let (kind, tables, fingerprint) = match understood {
+        Some((parts, fingerprint)) => (parts.kind, parts.tables, Some(fingerprint)),
+        None => {
+            let parts = autovacuum(sql).unwrap_or_else(|| tables::guess(&normal.words));
+            (parts.kind, parts.tables, None)
+        }
+    };
+    // A fingerprint may contain what was redacted; the id then comes from what is left.
+    let id = match fingerprint {
+        Some(fingerprint) if !normal.redacted => fingerprint,
+        _ => fnv1a(normal.text.as_bytes()),
+    };
+    Statement {
+        id: StatementId(id),
+        text: normal::bounded(&normal.text).into(),
+        kind,
+        tables,
+        parsed,
+    }
+}
+
+/// Asks the parser; none where it refuses or must not be asked.
+fn understand(sql: &str) -> Option<(tables::Parts, u64)> {
+    if sql.len() > LONGEST_PARSED || normal::depth(sql) > DEEPEST_PARSED {
+        return None;
+    }
+    // The crate casts nodes with a panic where a shape surprises it.
+    catch_unwind(AssertUnwindSafe(|| {
+        let options = pg_query::FingerprintOptions::RANGEVAR_PG17_COMPAT;
+        let fingerprint = pg_query::fingerprint(sql, 0, options).ok()?.value;
+        let parts = match pg_query::parse(sql, 0) {
+            Ok(tree) if tree.protobuf.stmts.is_empty() => return None,
+            Ok(tree) => tables::parts(&tree.protobuf),
+            // Its decoder stops at a depth that real expressions reach.
+            Err(_) => tables::guess(&normal::form(sql, true).words),
+        };
+        Some((parts, fingerprint))
+    }))
+    .ok()
+    .flatten()
+}
+
+/// Understands `autovacuum: VACUUM public.t (to prevent wraparound)`.
+fn autovacuum(sql: &str) -> Option<tables::Parts> {
+    let command = sql.strip_prefix(AUTOVACUUM)?;
+    let command = command.split(" (to prevent").next()?;
+    understand(command).map(|(parts, _)| parts)
+}
+
+/// Hashes bytes as FNV-1a with 64 bits does: stable over releases and machines.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+impl Statement {
+    /// Tells whether it changes or locks rows or a schema, so that others may wait for it.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::SelectFor
+                | Kind::Insert
+                | Kind::Update
+                | Kind::Delete
+                | Kind::Merge
+                | Kind::Lock
+                | Kind::Ddl
+        ) || self.tables.iter().any(|table| table.rows.is_some())
+    }
+
+    /// Names it in a few words for a sentence: `UPDATE state_counter`, `COMMIT`.
+    #[must_use]
+    pub fn short(&self) -> String {
+        let table = self.main_table();
+        let first = |count: usize| -> String {
+            let words: Vec<&str> = self.text.split(' ').take(count).collect();
+            normal::cut(words.join(" ").trim_end_matches(';'), 60)
+        };
+        match (self.kind, table) {
+            (Kind::Select, Some(table)) => format!("SELECT … FROM {table}"),
+            (Kind::SelectFor, Some(table)) => {
+                format!("SELECT … FROM {table} {}", self.row_clause())
+            }
+            (Kind::Insert, Some(table)) => format!("INSERT INTO {table}"),
+            (Kind::Update, Some(table)) => format!("UPDATE {table}"),
+            (Kind::Delete, Some(table)) => format!("DELETE FROM {table}"),
+            (Kind::Merge, Some(table)) => format!("MERGE INTO {table}"),
+            (Kind::Lock, Some(table)) => format!("LOCK TABLE {table}"),
+            (Kind::Ddl, Some(table)) => {
+                let verb = first(2);
+                let link = if verb.to_ascii_uppercase().ends_with("TABLE") {
+                    ""
+                } else {
+                    "… ON "
+                };
+                format!("{verb} {link}{table}")
+            }
+            (Kind::Utility, Some(table)) if !self.text.starts_with(AUTOVACUUM) => {
+                format!("{} {table}", first(1))
+            }
+            (Kind::Transaction, _) => {
+                let verb = first(1).to_ascii_uppercase();
+                match verb.as_str() {
+                    "PREPARE" => "PREPARE TRANSACTION".to_owned(),
+                    _ => verb,
+                }
+            }
+            _ => normal::cut(&self.text, 60),
+        }
+    }
+
+    /// The table it is about: the one it locks hardest, rows before tables.
+    fn main_table(&self) -> Option<String> {
+        let main = self
+            .tables
+            .iter()
+            .rev()
+            .max_by_key(|table| (table.lock, table.rows))?;
+        Some(match &main.schema {
+            Some(schema) => format!("{schema}.{}", main.name),
+            None => main.name.to_string(),
+        })
+    }
+
+    /// The `FOR …` of a locking `SELECT`.
+    fn row_clause(&self) -> &'static str {
+        match self.tables.iter().filter_map(|table| table.rows).max() {
+            Some(LockMode::AccessShare) => "FOR KEY SHARE",
+            Some(LockMode::RowShare) => "FOR SHARE",
+            Some(LockMode::Exclusive) => "FOR NO KEY UPDATE",
+            _ => "FOR UPDATE",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
