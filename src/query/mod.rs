@@ -1,1 +1,147 @@
-//! query
+//! The catalogue of `queries/*.sql`: every question that is put to a watched server.
+//!
+//! - One file per question, usable in `psql -f` as it is; its header says what one row
+//!   is, which type decodes it, since which version it runs, what it needs and costs.
+//! - Every text carries the marker `/* pgjam */`, so that whoever sees it in a log or
+//!   in `pg_stat_activity` knows whose it is.
+//! - Texts are ASCII: they must arrive unharmed whatever the encoding of the database.
+
+/// The comment that every statement of ours begins with.
+pub const MARKER: &str = "/* pgjam */";
+
+/// A question to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// The file's name without its ending.
+    pub name: &'static str,
+    /// The file, header included.
+    pub text: &'static str,
+}
+
+/// One look: the tick, its sessions, locks and prepared transactions.
+pub const TICK: Query = Query {
+    name: "tick",
+    text: include_str!("../../queries/tick.sql"),
+};
+
+/// The counters of `pg_stat_statements`; run [`Query::in_schema`].
+pub const COUNTERS: Query = Query {
+    name: "counters",
+    text: include_str!("../../queries/counters.sql"),
+};
+
+/// The meaning of oids.
+pub const NAMES: Query = Query {
+    name: "names",
+    text: include_str!("../../queries/names.sql"),
+};
+
+/// The observer's own connection.
+pub const SESSION: Query = Query {
+    name: "session",
+    text: include_str!("../../queries/session.sql"),
+};
+
+/// All of them, by name.
+pub const ALL: [Query; 4] = [COUNTERS, NAMES, SESSION, TICK];
+
+/// What a query's header promises.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header<'a> {
+    /// The question, as a sentence.
+    pub question: &'a str,
+    /// What one row is.
+    pub grain: &'a str,
+    /// The type that decodes it.
+    pub feeds: &'a str,
+    /// The major version of the oldest server that it runs on.
+    pub since: u32,
+    /// The privilege or extension without which something is missing.
+    pub needs: &'a str,
+    /// What it costs the server.
+    pub cost: &'a str,
+}
+
+impl Query {
+    /// Reads the header; `None` where the contract is broken.
+    #[must_use]
+    pub fn header(&self) -> Option<Header<'static>> {
+        let line = |key: &str| {
+            self.text
+                .lines()
+                .map_while(|line| line.strip_prefix("--"))
+                .find_map(|line| line.trim_start().strip_prefix(key)?.strip_prefix(' '))
+                .map(str::trim)
+                .filter(|value| !value.is_empty())
+        };
+        let since = line("since")?;
+        Some(Header {
+            question: self.text.lines().next()?.strip_prefix("-- ")?,
+            grain: line("grain")?,
+            feeds: line("feeds")?,
+            since: since.split_whitespace().next()?.parse().ok()?,
+            needs: line("needs")?,
+            cost: line("cost")?,
+        })
+    }
+
+    /// Gives the statement without its header, from the marker on.
+    ///
+    /// Servers show the first kilobyte of a statement: the marker should be in it.
+    #[must_use]
+    pub fn statement(&self) -> &'static str {
+        self.text
+            .find(MARKER)
+            .map_or(self.text, |start| &self.text[start..])
+    }
+
+    /// Gives the statement with the schema of an extension for `:"schema"`, quoted as an identifier.
+    #[must_use]
+    pub fn in_schema(&self, schema: &str) -> String {
+        let quoted = format!("\"{}\"", schema.replace('"', "\"\""));
+        self.statement().replace(":\"schema\"", &quoted)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_keeps_the_header_contract() {
+        for query in ALL {
+            let header = query.header();
+            let header = header.unwrap_or_else(|| panic!("{}.sql breaks the contract", query.name));
+            assert!(header.question.ends_with('.'), "{}", query.name);
+            assert!(header.since >= 14, "{}", query.name);
+        }
+    }
+
+    #[test]
+    fn every_file_is_in_the_catalogue() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/queries");
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        assert_eq!(files, ALL.map(|query| format!("{}.sql", query.name)));
+    }
+
+    #[test]
+    fn every_text_is_marked_and_survives_any_encoding() {
+        for query in ALL {
+            assert!(query.statement().starts_with(MARKER), "{}", query.name);
+            assert!(!query.statement().contains("-- grain"), "{}", query.name);
+            assert!(query.text.is_ascii(), "{}", query.name);
+        }
+    }
+
+    #[test]
+    fn a_hostile_schema_stays_an_identifier() {
+        let text = COUNTERS.in_schema("a\"; drop table b; --");
+        assert!(text.contains("\"a\"\"; drop table b; --\".pg_stat_statements"));
+        assert!(!text.contains(":\"schema\""));
+    }
+}

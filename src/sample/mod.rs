@@ -7,6 +7,13 @@
 //!   [`StatementId`](crate::statement::StatementId), and the statement's text is
 //!   normalised before anything keeps it.
 
+mod decode;
+mod error;
+pub mod live;
+mod naming;
+pub mod pace;
 mod rows;
+mod texts;
 
+pub use error::SampleError;
 pub use rows::*;

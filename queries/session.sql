@@ -1,0 +1,14 @@
+-- Where the observer is connected, and what it finds there.
+--
+-- grain   one row
+-- feeds   sample::live::Source
+-- since   14
+-- needs   nothing
+-- cost    a few catalogue look-ups, once per connection
+/* pgjam */
+select (select a.datid from pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a) as database,
+       pg_catalog.pg_size_bytes(pg_catalog.current_setting('track_activity_query_size')) as text_bytes,
+       (select n.nspname
+          from pg_catalog.pg_extension e
+          join pg_catalog.pg_namespace n on n.oid = e.extnamespace
+         where e.extname = 'pg_stat_statements') as statements_schema

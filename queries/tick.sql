@@ -1,0 +1,125 @@
+-- Who is active, who waits for a heavyweight lock, and who is in the way.
+--
+-- grain   one row per session, lock entry and prepared transaction of interest, and one for the tick
+-- feeds   sample::Snapshot
+-- since   14 (query_id, pg_locks.waitstart)
+-- needs   pg_read_all_stats, or the rows of other roles come back blank
+-- cost    one pass over the activity; one over the lock table, only when somebody waits for a lock
+--
+-- $1 the instant of the last tick: who became idle since is told once more, with its last statement;
+-- $2 the query ids whose text is known; $3 whether texts are wanted all the same.
+--
+-- Functions, not views: pg_stat_activity and pg_prepared_xacts lock catalogues, and would wait behind
+-- their DDL. No text function touches query: its bytes may be invalid in this database's encoding;
+-- textsend gives them as they are, as long as client_encoding is SQL_ASCII.
+/* pgjam */
+with activity as materialized (
+    select *
+      from pg_catalog.pg_stat_get_activity(null)
+     where pid <> pg_catalog.pg_backend_pid()
+       and application_name is distinct from 'pgjam'
+),
+-- The condition speaks of nothing in pg_lock_status, so it filters once and the function is not called.
+entry as materialized (
+    select l.*,
+           -- Within a locktype the same columns are null, so skipping nulls keeps keys apart.
+           -- A fast-path entry is read apart from the rest and blocks nobody: it has no key.
+           case when not fastpath
+                then pg_catalog.concat_ws(' ', locktype, database, relation, page, tuple, virtualxid,
+                                          transactionid, classid, objid, objsubid) collate "C"
+           end as target
+      from pg_catalog.pg_lock_status() l
+     where exists (select from activity where wait_event_type = 'Lock')
+       and mode <> 'SIReadLock'
+       and pid is distinct from pg_catalog.pg_backend_pid()
+),
+wanted as materialized (
+    select distinct target from entry where not granted
+),
+involved as materialized (
+    select virtualtransaction as owner,
+           -- The other targets name their relation themselves, or have none.
+           bool_or(not granted and locktype in ('transactionid', 'spectoken')) as in_search_of_table
+      from entry
+     where target in (select target from wanted)
+     group by virtualtransaction
+),
+-- Contended entries; of those involved, what leads to a gid (transactionid) or to a table (the rest).
+told as materialized (
+    select e.*, e.target in (select target from wanted) is true as contended
+      from entry e
+      join involved i on i.owner = e.virtualtransaction
+     where e.target in (select target from wanted)
+        or e.granted and e.locktype in ('transactionid', 'tuple')
+        or i.in_search_of_table and e.locktype = 'relation' and e.mode <> 'AccessShareLock'
+)
+select 'session'             as kind,
+       null::timestamptz     as at,
+       null::bigint          as server_us,
+       null::bigint          as hidden,
+       pid,
+       backend_start,
+       leader_pid,
+       backend_type,
+       datid                 as database,
+       usesysid              as role,
+       application_name,
+       pg_catalog.host(client_addr) as client_addr,
+       state,
+       wait_event_type,
+       wait_event,
+       query_id,
+       case when $3 or query_id is null or query_id not in (select pg_catalog.unnest($2))
+            then pg_catalog.substr(pg_catalog.textsend(query), 1, 65536)
+       end                   as query,
+       xact_start,
+       query_start,
+       state_change,
+       backend_xid,
+       backend_xmin,
+       null::text            as owner,
+       null::text            as locktype,
+       null::oid             as relation,
+       null::integer         as page,
+       null::smallint        as tuple,
+       null::text            as virtualxid,
+       null::xid             as transactionid,
+       null::oid             as classid,
+       null::oid             as objid,
+       null::smallint        as objsubid,
+       null::text            as mode,
+       null::boolean         as granted,
+       null::boolean         as fastpath,
+       null::timestamptz     as waitstart,
+       null::text            as gid,
+       null::timestamptz     as prepared
+  from activity
+ where state in ('active', 'fastpath function call', 'idle in transaction', 'idle in transaction (aborted)')
+       and backend_type <> 'walsender'
+    or state = 'idle'
+       and state_change > $1 and state_change <= pg_catalog.statement_timestamp()
+    or pid in (select t.pid from told t where t.contended)
+union all
+select 'lock', null, null, null,
+       pid, null, null, null, database, null, null, null, null, null, null, null, null, null, null, null, null, null,
+       virtualtransaction, locktype, relation, page, tuple, virtualxid, transactionid, classid, objid, objsubid,
+       mode, granted, fastpath, waitstart, null, null
+  from told
+union all
+select 'prepared', null, null, null,
+       null, null, null, null, p.dbid, p.ownerid, null, null, null, null, null, null, null, null, null, null, null, null,
+       null, null, null, null, null, null, p.transaction, null, null, null,
+       null, null, null, null, p.gid, p.prepared
+  from pg_catalog.pg_prepared_xact() p
+ where exists (select from told where pid is null)
+   and p.transaction in (select t.transactionid from told t where t.pid is null and t.granted)
+union all
+-- Last, so that the elapsed time covers the rest. statement_timestamp is read before anything else is,
+-- and is what state_change was compared with: no completion falls between two ticks or into both.
+select 'tick',
+       pg_catalog.statement_timestamp(),
+       (extract(epoch from pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp()) * 1000000)::bigint,
+       (select pg_catalog.count(*) from activity where datid <> 0 and (backend_start is null or state = 'disabled')),
+       null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null,
+       null, null, null, null, null, null, null, null, null, null,
+       null, null, null, null, null, null

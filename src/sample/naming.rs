@@ -1,0 +1,159 @@
+//! Which oids still need a name, and where to ask for it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use tokio_postgres::Row;
+
+use super::decode::{Bytes, Columns};
+use super::error::SampleError;
+use crate::pg::Oid;
+use crate::query;
+use crate::sample::{Name, NameKind, Snapshot};
+
+/// Where a relation lives: its database, 0 for those that all databases share.
+type Relation = (Oid, Oid);
+
+/// The names that were asked for.
+#[derive(Debug)]
+pub(super) struct Naming {
+    /// The connected database.
+    home: Oid,
+    databases: HashMap<Oid, Option<Arc<str>>>,
+    roles: HashSet<Oid>,
+    relations: HashSet<Relation>,
+    /// Databases that let nobody in, or answered with an error: not asked again.
+    refused: HashSet<Oid>,
+}
+
+/// What to ask next.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Missing {
+    pub(super) databases: BTreeSet<Oid>,
+    pub(super) roles: BTreeSet<Oid>,
+    /// The relations by the database to be asked.
+    pub(super) relations: BTreeMap<Oid, BTreeSet<Relation>>,
+}
+
+impl Missing {
+    /// Takes the relations that the database `at` is to be asked for.
+    pub(super) fn take(&mut self, at: Oid) -> BTreeSet<Relation> {
+        self.relations.remove(&at).unwrap_or_default()
+    }
+}
+
+impl Naming {
+    pub(super) fn new(home: Oid) -> Self {
+        Self {
+            home,
+            databases: HashMap::new(),
+            roles: HashSet::new(),
+            relations: HashSet::new(),
+            refused: HashSet::new(),
+        }
+    }
+
+    pub(super) const fn home(&self) -> Oid {
+        self.home
+    }
+
+    /// Lists what `snapshot` mentions and nobody has asked for yet.
+    pub(super) fn missing(&self, snapshot: &Snapshot) -> Missing {
+        let mut missing = Missing::default();
+        let sessions = &snapshot.sessions;
+        let prepared = &snapshot.prepared;
+        let locked = snapshot.locks.iter().filter_map(|lock| {
+            let relation = lock.target.relation?;
+            Some((lock.target.database.unwrap_or(self.home), relation))
+        });
+        for (database, relation) in locked {
+            // Shared relations are in the catalogue of every database.
+            let at = if database.0 == 0 { self.home } else { database };
+            if at != self.home {
+                missing.databases.insert(at);
+            }
+            if !self.relations.contains(&(database, relation)) && !self.refused.contains(&at) {
+                let there = missing.relations.entry(at).or_default();
+                there.insert((database, relation));
+            }
+        }
+        let databases = sessions.iter().filter_map(|session| session.database);
+        missing.databases.extend(databases);
+        missing
+            .databases
+            .extend(prepared.iter().map(|held| held.database));
+        missing
+            .databases
+            .retain(|oid| !self.databases.contains_key(oid));
+        let roles = sessions.iter().filter_map(|session| session.role);
+        missing.roles.extend(roles);
+        missing.roles.extend(prepared.iter().map(|held| held.owner));
+        missing.roles.retain(|oid| !self.roles.contains(oid));
+        missing
+    }
+
+    /// Gives the name of a database that was told.
+    pub(super) fn database(&self, oid: Oid) -> Option<Arc<str>> {
+        self.databases.get(&oid).cloned().flatten()
+    }
+
+    /// Does not ask the database `at` again.
+    pub(super) fn refuse(&mut self, at: Oid) {
+        self.refused.insert(at);
+    }
+
+    /// Takes the answer to a question; an oid without an answer is gone for good.
+    pub(super) fn take(
+        &mut self,
+        rows: &[Row],
+        asked: (&BTreeSet<Oid>, &BTreeSet<Oid>, &BTreeSet<Relation>),
+    ) -> Result<Vec<Name>, SampleError> {
+        let (databases, roles, relations) = asked;
+        let mut names = Vec::with_capacity(rows.len());
+        if let Some(row) = rows.first() {
+            let columns = Columns::new(query::NAMES.name, row.columns());
+            let database_of: HashMap<Oid, Oid> =
+                relations.iter().map(|(at, oid)| (*oid, *at)).collect();
+            for row in rows {
+                names.push(name(&columns, row, &database_of)?);
+            }
+        }
+        self.databases
+            .extend(databases.iter().map(|oid| (*oid, None)));
+        for known in names.iter().filter(|name| name.kind == NameKind::Database) {
+            self.databases
+                .insert(known.oid, Some(Arc::clone(&known.name)));
+        }
+        self.roles.extend(roles);
+        self.relations.extend(relations);
+        Ok(names)
+    }
+}
+
+fn name(
+    columns: &Columns,
+    row: &Row,
+    database_of: &HashMap<Oid, Oid>,
+) -> Result<Name, SampleError> {
+    let kind: Bytes<'_> = columns.get(row, "kind")?;
+    let kind = match kind.0 {
+        b"database" => NameKind::Database,
+        b"role" => NameKind::Role,
+        _ => NameKind::Relation,
+    };
+    let oid = Oid(columns.get(row, "oid")?);
+    let schema: Option<Bytes<'_>> = columns.get(row, "schema")?;
+    let own = columns.get::<Bytes<'_>>(row, "name")?.text();
+    Ok(Name {
+        kind,
+        database: database_of
+            .get(&oid)
+            .filter(|_| kind == NameKind::Relation)
+            .copied(),
+        oid,
+        name: schema.map_or(own.clone(), |schema| {
+            format!("{}.{own}", schema.text()).into()
+        }),
+        table: columns.get::<Option<u32>>(row, "table")?.map(Oid),
+    })
+}

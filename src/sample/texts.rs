@@ -1,0 +1,186 @@
+//! Which statement a row means, and which texts the server need not send again.
+//!
+//! A text is read once per (database, query id). Where the server gives no query id
+//! (while it parses, or with `compute_query_id` off) the text itself is the key, so a
+//! thousand sessions stuck in one DDL queue cost one reading.
+//!
+//! What is remembered is bounded; what was forgotten is asked for again.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::pg::{Oid, QueryId};
+use crate::sample::{Session, StatementText};
+use crate::statement::{self, StatementId};
+
+/// Query ids beyond this are forgotten, those not seen for long first.
+const MOST_IDS: usize = 8_192;
+
+/// A query id not seen for so many ticks is no longer named to the server.
+const RECENT: u64 = 600;
+
+/// Raw texts beyond this many bytes are forgotten.
+const MOST_BYTES: usize = 8 << 20;
+
+/// What the server writes in place of a text.
+const NO_TEXTS: [&[u8]; 4] = [
+    b"",
+    b"<insufficient privilege>",
+    b"<backend information not available>",
+    b"<command string not enabled>",
+];
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Where the id was seen: `BEGIN` has one id in every database.
+    databases: Vec<(Option<Oid>, StatementId)>,
+    seen: u64,
+    /// It was seen in a database where nobody has read it: the server should send it again.
+    wanted: bool,
+}
+
+/// The texts that were seen.
+#[derive(Debug)]
+pub(super) struct Texts {
+    tag_keys: Vec<String>,
+    /// `track_activity_query_size`: a text as long as this was cut.
+    size: usize,
+    tick: u64,
+    by_id: HashMap<QueryId, Known>,
+    by_text: HashMap<Box<[u8]>, StatementId>,
+    bytes: usize,
+    told: HashSet<(Option<Oid>, StatementId)>,
+    learned: Vec<StatementText>,
+    truncated: u64,
+}
+
+impl Texts {
+    pub(super) fn new(tag_keys: Vec<String>, size: usize) -> Self {
+        Self {
+            tag_keys,
+            size,
+            tick: 0,
+            by_id: HashMap::new(),
+            by_text: HashMap::new(),
+            bytes: 0,
+            told: HashSet::new(),
+            learned: Vec::new(),
+            truncated: 0,
+        }
+    }
+
+    /// Tells whether every text is wanted, for the tags in it.
+    pub(super) fn wants_all(&self) -> bool {
+        !self.tag_keys.is_empty()
+    }
+
+    /// Begins a tick and gives the query ids whose text the server need not send.
+    pub(super) fn begin(&mut self) -> Vec<i64> {
+        self.tick += 1;
+        let oldest = self.tick.saturating_sub(RECENT);
+        if self.by_id.len() >= MOST_IDS {
+            self.by_id.retain(|_, known| known.seen >= oldest);
+            if self.by_id.len() >= MOST_IDS {
+                self.by_id.clear();
+            }
+        }
+        if self.told.len() >= MOST_IDS {
+            self.told.clear();
+        }
+        if self.wants_all() {
+            return Vec::new();
+        }
+        let recent = |known: &Known| known.seen >= oldest && !known.wanted;
+        self.by_id
+            .iter()
+            .filter(|(_, known)| recent(known))
+            .map(|(id, _)| id.0)
+            .collect()
+    }
+
+    /// Fills in what `session` ran, from the text that came with it or from memory.
+    pub(super) fn resolve(&mut self, session: &mut Session, raw: Option<&[u8]>) {
+        let raw = raw.filter(|raw| !NO_TEXTS.contains(raw));
+        session.tags = raw.and_then(|raw| statement::tags(raw, &self.tag_keys));
+        let database = session.database;
+        session.statement = match (session.query_id, raw) {
+            (Some(id), raw) => self.by_query_id(database, id, raw),
+            (None, Some(raw)) => {
+                let id = self.read(raw);
+                if self.told.insert((database, id)) {
+                    self.learn(database, None, raw);
+                }
+                Some(id)
+            }
+            (None, None) => None,
+        };
+    }
+
+    /// Gives the texts that are new since the last call.
+    pub(super) fn learned(&mut self) -> Vec<StatementText> {
+        std::mem::take(&mut self.learned)
+    }
+
+    /// Gives how many texts were seen cut since the last call.
+    pub(super) fn truncated(&mut self) -> u64 {
+        std::mem::take(&mut self.truncated)
+    }
+
+    fn by_query_id(
+        &mut self,
+        database: Option<Oid>,
+        id: QueryId,
+        raw: Option<&[u8]>,
+    ) -> Option<StatementId> {
+        let tick = self.tick;
+        if let Some(known) = self.by_id.get_mut(&id) {
+            known.seen = tick;
+            let here = known.databases.iter().find(|(at, _)| *at == database);
+            if let Some((_, statement)) = here {
+                return Some(*statement);
+            }
+            if raw.is_none() {
+                known.wanted = true;
+                return known.databases.first().map(|(_, statement)| *statement);
+            }
+        }
+        let raw = raw?;
+        let statement = self.learn(database, Some(id), raw);
+        let known = self.by_id.entry(id).or_default();
+        known.databases.push((database, statement));
+        known.seen = tick;
+        known.wanted = false;
+        Some(statement)
+    }
+
+    /// Reads a text through the memory of raw texts.
+    fn read(&mut self, raw: &[u8]) -> StatementId {
+        if let Some(id) = self.by_text.get(raw) {
+            return *id;
+        }
+        let id = statement::read(raw).id;
+        if self.bytes + raw.len() > MOST_BYTES {
+            self.by_text.clear();
+            self.bytes = 0;
+        }
+        self.bytes += raw.len();
+        self.by_text.insert(raw.into(), id);
+        id
+    }
+
+    fn learn(&mut self, database: Option<Oid>, id: Option<QueryId>, raw: &[u8]) -> StatementId {
+        // Cut within a character, a text is up to three bytes shorter.
+        if raw.len() + 4 >= self.size {
+            self.truncated += 1;
+        }
+        let read = statement::read(raw);
+        self.learned.push(StatementText {
+            id: read.id,
+            database,
+            query_id: id,
+            text: Arc::clone(&read.text),
+            parsed: read.parsed,
+        });
+        read.id
+    }
+}
