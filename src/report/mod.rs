@@ -6,7 +6,17 @@ pub(crate) mod fixture;
 pub(crate) mod fixture_graph;
 
 mod advice;
+pub mod figures;
+pub mod first_screen;
+mod forest;
+pub mod json;
+pub mod line;
+pub mod naming;
+pub mod text;
+pub mod tree;
 mod words;
+
+pub use line::Style;
 
 use crate::attribution::finding::{Diagnosis, Finding};
 
