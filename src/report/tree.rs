@@ -1,0 +1,342 @@
+//! The wait-for graph as trees: who stands in the way on top, who waits below.
+//!
+//! The page is bounded in width, in depth and in length, however large the graph;
+//! what is left out is counted on the page. Every session appears once in full,
+//! folded into a line with others like it, or as part of a count.
+
+use std::collections::HashMap;
+
+use super::Style;
+use super::figures::{duration, plural};
+use super::forest::Forest;
+use super::line::{Ink, Line, column, escape, fit};
+use super::naming::statement_name;
+use crate::graph::view::{Edge, GraphView, Node};
+
+/// Levels below a root that are drawn.
+const DEPTH: usize = 8;
+/// Lines below one node.
+const BREADTH: usize = 12;
+/// Roots that are drawn.
+const ROOTS: usize = 10;
+/// Sessions alike under one blocker, beyond which they fold into one line.
+const ALIKE: usize = 5;
+
+/// Draws a graph; one calm line where nobody waits.
+#[must_use]
+pub fn render(view: &GraphView, style: &Style) -> String {
+    let mut page = Page {
+        forest: Forest::new(view),
+        style: *style,
+        text: String::new(),
+    };
+    page.draw();
+    page.text
+}
+
+/// Says why a root is not finished.
+pub(super) fn why_not_finished(node: &Node) -> String {
+    let open = |what: &str| {
+        node.xact_age_ms
+            .map_or_else(String::new, |ms| format!(", {what} {}", duration(ms)))
+    };
+    match node.state.as_str() {
+        "prepared" => format!(
+            "prepared{} and never ends by itself",
+            node.xact_age_ms
+                .map_or_else(String::new, |ms| format!(" {} ago", duration(ms)))
+        ),
+        "idle in transaction" => {
+            format!(
+                "the application is away{}",
+                open("its transaction open for")
+            )
+        }
+        "idle in transaction (aborted)" => format!(
+            "failed, and its application has not rolled back{}",
+            open("its transaction open for")
+        ),
+        "idle" => "idle, holds a lock that outlives transactions".to_owned(),
+        "hidden" => "its state is hidden from this role".to_owned(),
+        _ => match &node.wait_event {
+            Some(event) => format!("at work, waits for {event}{}", open("transaction open for")),
+            None => format!("at work{}", open("transaction open for")),
+        },
+    }
+}
+
+/// Names a party: its pid, or its gid in quotes.
+pub(super) fn party(node: &Node) -> String {
+    match (&node.party.pid, &node.party.gid) {
+        (Some(pid), _) => pid.to_string(),
+        (None, Some(gid)) => format!("'{}'", fit(&escape(gid), 40)),
+        (None, None) => "?".to_owned(),
+    }
+}
+
+/// Names the system of a node, or says that it has none.
+pub(super) fn system(node: &Node) -> String {
+    match &node.system {
+        Some(system) => fit(&escape(system), 40),
+        None if node.backend_type == "client backend" => "(no name)".to_owned(),
+        None => format!("({})", fit(&escape(&node.backend_type), 38)),
+    }
+}
+
+/// Names what a waiter asks for: `ShareLock on public.state_counter (inferred)`.
+fn asked(edge: &Edge) -> String {
+    let what = match (&edge.lock.table, edge.lock.kind.as_str()) {
+        (Some(table), "relation") => table.clone(),
+        (Some(table), "tuple" | "transactionid") => format!("row of {table}"),
+        (Some(table), kind) => format!("{kind} of {table}"),
+        (None, "transactionid" | "tuple") => "a row".to_owned(),
+        (None, kind) => kind.to_owned(),
+    };
+    let inferred = if edge.lock.table_basis == Some("inferred") {
+        " (inferred)"
+    } else {
+        ""
+    };
+    format!("{} on {what}{inferred}", edge.lock.mode)
+}
+
+struct Page<'a> {
+    forest: Forest<'a>,
+    style: Style,
+    text: String,
+}
+
+impl Page<'_> {
+    fn write(&mut self, line: Line) {
+        line.write(&mut self.text, self.style);
+    }
+
+    fn draw(&mut self) {
+        let view = self.forest.view;
+        if view.edges.is_empty() && view.unseen.is_empty() && view.cycles.is_empty() {
+            let calm = format!(
+                "Nobody waits for a lock at {} UTC.",
+                view.taken_at.0.to_clock()
+            );
+            self.write(Line::default().plus(Ink::Calm, &calm));
+            return;
+        }
+        for cycle in view.cycles.iter().take(ROOTS) {
+            self.cycle(cycle);
+        }
+        // Who only waits and was not seen to be blocked is told below, by its wait event.
+        let tops: Vec<usize> = self
+            .forest
+            .tops
+            .iter()
+            .copied()
+            .filter(|&n| !self.forest.children[n].is_empty() || self.forest.in_cycle[n])
+            .collect();
+        for &top in tops.iter().take(ROOTS) {
+            self.top(top);
+        }
+        if let Some(rest) = tops.get(ROOTS..).filter(|rest| !rest.is_empty()) {
+            let behind: usize = rest.iter().map(|&n| view.nodes[n].behind).sum();
+            let more = format!(
+                "… and {} more with {} behind them",
+                plural(rest.len(), "root"),
+                plural(behind, "wait")
+            );
+            self.write(Line::default().plus(Ink::Faint, &more));
+        }
+        for (event, &n) in view.unseen.iter().take(BREADTH) {
+            let line = Line::new("? ").plus(
+                Ink::Wait,
+                &format!("{} for {event}: no blocker could be seen", waits(n)),
+            );
+            self.write(line);
+        }
+    }
+
+    fn cycle(&mut self, cycle: &[i32]) {
+        let shown: Vec<String> = cycle.iter().take(BREADTH).map(i32::to_string).collect();
+        let chain = match (shown.first(), cycle.len() > BREADTH) {
+            (Some(first), false) => format!("{} → {first}", shown.join(" → ")),
+            _ => format!("{} → …", shown.join(" → ")),
+        };
+        let line = Line::default()
+            .plus(Ink::Blame, "deadlock ")
+            .plus(Ink::Plain, &chain)
+            .plus(Ink::Faint, "  the server breaks it after deadlock_timeout");
+        self.write(line);
+    }
+
+    fn top(&mut self, n: usize) {
+        let node = &self.forest.view.nodes[n];
+        let line = Line::new("● ")
+            .plus(Ink::Faint, &format!("{} ", party(node)))
+            .plus(Ink::Blame, &system(node))
+            .plus(Ink::Plain, &format!("  {}", node.state))
+            .plus(
+                Ink::Wait,
+                &format!("  {} behind it", plural(node.behind, "session")),
+            );
+        self.write(line);
+        let why = if self.forest.in_cycle[n] {
+            "part of a deadlock".to_owned()
+        } else {
+            why_not_finished(node)
+        };
+        self.write(
+            Line::default()
+                .plus(Ink::Faint, "│    ")
+                .plus(Ink::Plain, &why),
+        );
+        if let Some(query) = &node.query {
+            let line = Line::default()
+                .plus(Ink::Faint, "│    ")
+                .plus(Ink::Faint, &fit(&statement_start(query), self.style.width));
+            self.write(line);
+        }
+        self.below(n, "", 1);
+    }
+
+    /// Draws what waits behind a node, one line for each or for many alike.
+    fn below(&mut self, n: usize, margin: &str, depth: usize) {
+        let children = self.forest.children[n].clone();
+        let again = self.forest.elsewhere[n].len();
+        let rows = fold(&self.forest, &children);
+        let hidden = rows.len().saturating_sub(BREADTH);
+        let last = rows.len().min(BREADTH);
+        for (at, row) in rows.iter().take(BREADTH).enumerate() {
+            let is_end = at + 1 == last && hidden == 0 && again == 0;
+            let branch = format!("{margin}{}", if is_end { "└─ " } else { "├─ " });
+            self.row(row, &branch);
+            if let [child] = row.as_slice() {
+                let inner = format!("{margin}{}", if is_end { "   " } else { "│  " });
+                if depth < DEPTH {
+                    self.below(*child, &inner, depth + 1);
+                } else if !self.forest.children[*child].is_empty() {
+                    let behind = self.forest.view.nodes[*child].behind;
+                    let line = Line::default().plus(Ink::Faint, &inner).plus(
+                        Ink::Faint,
+                        &format!("└─ … {} deeper", plural(behind, "session")),
+                    );
+                    self.write(line);
+                }
+            }
+        }
+        if hidden > 0 {
+            let rest: Vec<usize> = rows[BREADTH..].iter().flatten().copied().collect();
+            let longest = rest
+                .iter()
+                .map(|&n| self.forest.longest_ms[n])
+                .fold(0.0, f64::max);
+            let branch = if again == 0 { "└─ " } else { "├─ " };
+            let line = Line::default()
+                .plus(Ink::Faint, &format!("{margin}{branch}… "))
+                .plus(
+                    Ink::Wait,
+                    &format!(
+                        "{} more, up to {}",
+                        plural(rest.len(), "session"),
+                        duration(longest)
+                    ),
+                );
+            self.write(line);
+        }
+        if again > 0 {
+            let line = Line::default()
+                .plus(Ink::Faint, &format!("{margin}└─ "))
+                .plus(
+                    Ink::Faint,
+                    &match self.forest.elsewhere[n].as_slice() {
+                        [one] => format!(
+                            "{} waits for it too, shown elsewhere",
+                            party(&self.forest.view.nodes[*one])
+                        ),
+                        many => format!(
+                            "{} wait for it too, shown elsewhere",
+                            plural(many.len(), "session")
+                        ),
+                    },
+                );
+            self.write(line);
+        }
+    }
+
+    fn row(&mut self, row: &[usize], branch: &str) {
+        let Some(&first) = row.first() else {
+            return;
+        };
+        let node = &self.forest.view.nodes[first];
+        let longest = row
+            .iter()
+            .filter_map(|&n| self.forest.view.nodes[n].waiting_ms)
+            .reduce(f64::max);
+        let who = if row.len() == 1 {
+            format!("{} {}", party(node), system(node))
+        } else {
+            format!("{} × {}", row.len(), system(node))
+        };
+        let waited = match longest {
+            Some(ms) if row.len() == 1 => duration(ms),
+            Some(ms) => format!("up to {}", duration(ms)),
+            None => "time unknown".to_owned(),
+        };
+        let place = 26_usize.saturating_sub(branch.chars().count());
+        let mut line = Line::default()
+            .plus(Ink::Faint, branch)
+            .plus(Ink::Plain, &format!("{} ", column(&who, place.max(16))))
+            .plus(Ink::Wait, &waited);
+        if let Some(edge) = self.forest.wait[first] {
+            line = line.plus(Ink::Plain, &format!("  {}", asked(edge)));
+        }
+        if let Some(query) = &node.query {
+            line = line.plus(Ink::Faint, &format!("  {}", statement_name(query)));
+        }
+        self.write(line);
+    }
+}
+
+/// Puts leaves that are alike into one row, where they are many; every other node into its own.
+fn fold(forest: &Forest<'_>, nodes: &[usize]) -> Vec<Vec<usize>> {
+    let key = |n: usize| {
+        let node = &forest.view.nodes[n];
+        let is_leaf = forest.children[n].is_empty() && forest.elsewhere[n].is_empty();
+        let table = forest.wait[n].and_then(|edge| edge.lock.table.as_deref());
+        is_leaf.then_some((node.system.as_deref(), node.query.as_deref(), table))
+    };
+    let mut alike: HashMap<_, usize> = HashMap::new();
+    for key in nodes.iter().filter_map(|&n| key(n)) {
+        *alike.entry(key).or_default() += 1;
+    }
+    let mut rows: Vec<Vec<usize>> = Vec::new();
+    let mut row_of: HashMap<_, usize> = HashMap::new();
+    for &n in nodes {
+        match key(n).filter(|key| alike[key] > ALIKE) {
+            None => rows.push(vec![n]),
+            Some(key) => {
+                let row = *row_of.entry(key).or_insert(rows.len());
+                if row == rows.len() {
+                    rows.push(Vec::new());
+                }
+                rows[row].push(n);
+            }
+        }
+    }
+    rows
+}
+
+/// Gives as much of a text as a line could show.
+fn statement_start(query: &str) -> String {
+    query.chars().take(400).collect()
+}
+
+/// Says that one waits, or many wait.
+fn waits(n: usize) -> String {
+    if n == 1 {
+        "1 session waits".to_owned()
+    } else {
+        format!("{} wait", plural(n, "session"))
+    }
+}
+
+#[cfg(test)]
+#[path = "tree_tests.rs"]
+mod tests;

@@ -1,0 +1,140 @@
+//! Trees as people read them.
+
+use std::time::{Duration, Instant};
+
+use insta::assert_snapshot;
+use unicode_width::UnicodeWidthStr;
+
+use super::*;
+use crate::report::fixture::UPDATE_COUNTER;
+use crate::report::fixture_graph::{
+    convoy, graph, node, prepared, row_edge, row_queue, waiter, worst,
+};
+
+fn drawn(view: &GraphView) -> String {
+    let page = render(view, &Style::default());
+    for line in page.lines() {
+        assert!(line.width() <= 80, "{line}");
+    }
+    page
+}
+
+#[test]
+fn the_worst_root_comes_first_and_its_queue_below_it() {
+    assert_snapshot!("tree_worst", drawn(&worst()));
+}
+
+#[test]
+fn nobody_waiting_is_one_calm_line() {
+    assert_snapshot!(drawn(&graph(Vec::new(), Vec::new())), @"");
+}
+
+#[test]
+fn six_hundred_waiters_on_one_row_make_a_page_in_milliseconds() {
+    let convoy = convoy(600);
+    let began = Instant::now();
+    let page = drawn(&convoy);
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(page.lines().count() < 30);
+    assert_snapshot!("tree_convoy", page);
+}
+
+#[test]
+fn a_waiter_with_two_holders_stands_once_and_is_referred_to_once() {
+    let view = graph(
+        vec![
+            node(10, "sync-01", "idle in transaction", "SELECT 1"),
+            node(20, "sync-02", "active", "SELECT 2"),
+            waiter(30, "decision", UPDATE_COUNTER, 500.0),
+            waiter(31, "intake-01", UPDATE_COUNTER, 400.0),
+        ],
+        vec![
+            row_edge(30, 10, "transactionid", 500.0),
+            row_edge(31, 10, "transactionid", 400.0),
+            row_edge(30, 20, "transactionid", 500.0),
+        ],
+    );
+    let page = drawn(&view);
+    assert_eq!(page.matches("decision").count(), 1);
+    assert_snapshot!(page, @"");
+}
+
+#[test]
+fn a_deadlock_is_called_one() {
+    let mut view = graph(
+        vec![
+            waiter(10, "sync-01", UPDATE_COUNTER, 700.0),
+            waiter(20, "sync-02", UPDATE_COUNTER, 650.0),
+            waiter(30, "decision", UPDATE_COUNTER, 400.0),
+        ],
+        vec![
+            row_edge(10, 20, "transactionid", 700.0),
+            row_edge(20, 10, "transactionid", 650.0),
+            row_edge(30, 10, "tuple", 400.0),
+        ],
+    );
+    view.cycles = vec![vec![10, 20]];
+    assert_snapshot!(drawn(&view), @"");
+}
+
+#[test]
+fn a_prepared_transaction_is_a_root_with_a_name() {
+    let mut edge = row_edge(30, 1, "transactionid", 90_000.0);
+    edge.blocker = None;
+    edge.blocker_gid = Some("settle-2026-11-23".to_owned());
+    edge.lock.table_basis = Some("inferred");
+    let view = graph(
+        vec![
+            waiter(30, "decision", UPDATE_COUNTER, 90_000.0),
+            prepared("settle-2026-11-23"),
+        ],
+        vec![edge],
+    );
+    assert_snapshot!(drawn(&view), @"");
+}
+
+#[test]
+fn a_long_chain_is_cut_with_a_count() {
+    let nodes = std::iter::once(node(1, "sync-01", "active", "SELECT 1"))
+        .chain((2..=600).map(|pid| waiter(pid, "decision", UPDATE_COUNTER, f64::from(pid))))
+        .collect();
+    let edges = (2..=600)
+        .map(|pid| row_edge(pid, pid - 1, "transactionid", f64::from(pid)))
+        .collect();
+    let page = drawn(&graph(nodes, edges));
+    assert!(page.lines().count() < 15);
+    assert!(page.contains("591 sessions deeper"), "{page}");
+}
+
+#[test]
+fn a_graph_that_contradicts_itself_is_still_drawn() {
+    let mut view = row_queue();
+    // Everybody waits for the next, nobody is a root, and no cycle is told.
+    view.edges = (4000..4014)
+        .map(|pid| row_edge(pid, if pid == 4013 { 4000 } else { pid + 1 }, "tuple", 1.0))
+        .chain([
+            row_edge(9, 4000, "tuple", 1.0),
+            row_edge(4000, 4000, "tuple", 1.0),
+        ])
+        .collect();
+    assert!(drawn(&view).contains("behind it"));
+}
+
+#[test]
+fn texts_cannot_leave_their_line() {
+    let hostile = "\u{1b}[2J\r\n\u{7}\u{202e}'\"<script>".repeat(40_000);
+    let mut view = row_queue();
+    for node in &mut view.nodes {
+        node.query = Some(hostile.clone());
+        node.system = Some(hostile.clone());
+    }
+    for edge in &mut view.edges {
+        edge.lock.table = Some(hostile.chars().take(200).collect());
+    }
+    let page = drawn(&view);
+    assert!(!page.contains(['\u{1b}', '\u{7}', '\u{202e}', '\r']));
+}
