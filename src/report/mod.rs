@@ -1,5 +1,13 @@
 //! One worded report; text, JSON, SVG and HTML are pure renderers of it.
 
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+pub(crate) mod fixture_graph;
+
+mod advice;
+mod words;
+
 use crate::attribution::finding::{Diagnosis, Finding};
 
 /// A diagnosis with its words.
@@ -22,4 +30,26 @@ pub struct Worded {
     pub sentence: String,
     /// What to do about it, gentlest first.
     pub advice: Vec<String>,
+}
+
+impl Report {
+    /// Words a diagnosis.
+    #[must_use]
+    pub fn new(diagnosis: Diagnosis) -> Self {
+        let findings: Vec<Worded> = diagnosis
+            .findings
+            .iter()
+            .map(|finding| Worded {
+                finding: finding.clone(),
+                sentence: words::sentence(finding, &diagnosis),
+                advice: advice::advice(finding),
+            })
+            .collect();
+        let headline = words::headline(&diagnosis, &findings);
+        Self {
+            diagnosis,
+            headline,
+            findings,
+        }
+    }
 }

@@ -1,0 +1,202 @@
+//! Hand-made wait-for graphs for the renderers' tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::fixture::{SYNC_UPDATE, UPDATE_COUNTER, at};
+use crate::graph::view::{Edge, EdgeKind, EdgeLock, GraphView, Node, Party};
+
+/// Gives a running client backend.
+pub(crate) fn node(pid: i32, system: &str, state: &str, query: &str) -> Node {
+    Node {
+        party: Party {
+            pid: Some(pid),
+            gid: None,
+        },
+        backend_start: Some(at(f64::from(pid % 60))),
+        system: Some(system.to_owned()),
+        role: Some(system.replace('-', "_")),
+        database: Some("state".to_owned()),
+        backend_type: "client backend".to_owned(),
+        state: state.to_owned(),
+        wait_event: None,
+        query: Some(query.to_owned()),
+        xact_age_ms: Some(180.0),
+        waiting_ms: None,
+        behind: 0,
+    }
+}
+
+/// Gives one that has waited so long.
+pub(crate) fn waiter(pid: i32, system: &str, query: &str, waiting_ms: f64) -> Node {
+    Node {
+        wait_event: Some("Lock: transactionid".to_owned()),
+        waiting_ms: Some(waiting_ms),
+        ..node(pid, system, "active", query)
+    }
+}
+
+/// Gives a prepared transaction.
+pub(crate) fn prepared(gid: &str) -> Node {
+    Node {
+        party: Party {
+            pid: None,
+            gid: Some(gid.to_owned()),
+        },
+        backend_start: None,
+        system: Some("ledger".to_owned()),
+        backend_type: "prepared transaction".to_owned(),
+        query: None,
+        xact_age_ms: Some(11_520_000.0),
+        ..node(0, "ledger", "prepared", "")
+    }
+}
+
+/// Gives a wait for a row of a table.
+pub(crate) fn row_edge(waiter: i32, blocker: i32, kind: &str, waiting_ms: f64) -> Edge {
+    Edge {
+        waiter,
+        blocker: Some(blocker),
+        blocker_gid: None,
+        kind: EdgeKind::Hard,
+        lock: EdgeLock {
+            kind: kind.to_owned(),
+            mode: if kind == "tuple" {
+                "ExclusiveLock"
+            } else {
+                "ShareLock"
+            }
+            .to_owned(),
+            table: Some("public.state_counter".to_owned()),
+            table_basis: Some("measured"),
+        },
+        waiting_ms: Some(waiting_ms),
+    }
+}
+
+/// Gives a wait for a table as a whole.
+pub(crate) fn table_edge(waiter: i32, blocker: i32, mode: &str, kind: EdgeKind) -> Edge {
+    let row = row_edge(waiter, blocker, "relation", 9_000.0);
+    Edge {
+        kind,
+        lock: EdgeLock {
+            mode: mode.to_owned(),
+            table: Some("public.agency".to_owned()),
+            ..row.lock
+        },
+        ..row
+    }
+}
+
+/// Completes a graph: order, roots and how many are behind each.
+pub(crate) fn graph(mut nodes: Vec<Node>, mut edges: Vec<Edge>) -> GraphView {
+    nodes.sort_by_key(|node| (node.party.pid.is_none(), node.party.clone()));
+    edges.sort_by_key(|edge| (edge.waiter, edge.blocker, edge.blocker_gid.clone()));
+    let mut behind: BTreeMap<Party, BTreeSet<i32>> = BTreeMap::new();
+    for edge in &edges {
+        let blocker = Party {
+            pid: edge.blocker,
+            gid: edge.blocker_gid.clone(),
+        };
+        behind.entry(blocker).or_default().insert(edge.waiter);
+    }
+    let direct = behind.clone();
+    for all in behind.values_mut() {
+        let mut todo: Vec<i32> = all.iter().copied().collect();
+        while let Some(pid) = todo.pop() {
+            let party = Party {
+                pid: Some(pid),
+                gid: None,
+            };
+            for &next in direct.get(&party).into_iter().flatten() {
+                if all.insert(next) {
+                    todo.push(next);
+                }
+            }
+        }
+    }
+    let waiters: BTreeSet<i32> = edges.iter().map(|edge| edge.waiter).collect();
+    for node in &mut nodes {
+        node.behind = behind.get(&node.party).map_or(0, BTreeSet::len);
+    }
+    let roots = nodes
+        .iter()
+        .filter(|node| node.party.pid.is_none_or(|pid| !waiters.contains(&pid)))
+        .map(|node| node.party.clone())
+        .collect();
+    GraphView {
+        schema: GraphView::SCHEMA,
+        taken_at: at(214.7),
+        nodes,
+        edges,
+        roots,
+        cycles: Vec::new(),
+        unseen: BTreeMap::new(),
+    }
+}
+
+/// So many sessions that queue for one row held by sync-12, which is away.
+pub(crate) fn convoy(waiters: i32) -> GraphView {
+    let mut nodes = vec![node(4000, "sync-12", "idle in transaction", SYNC_UPDATE)];
+    let mut edges = Vec::new();
+    for n in 1..=waiters {
+        let system = if n % 3 == 1 {
+            "decision".to_owned()
+        } else {
+            format!("intake-{:02}", 1 + n % 4)
+        };
+        let waited = 160.0 - 100.0 * f64::from(n) / f64::from(waiters);
+        nodes.push(waiter(4000 + n, &system, UPDATE_COUNTER, waited));
+        if n == 1 {
+            edges.push(row_edge(4001, 4000, "transactionid", waited));
+        } else {
+            edges.push(row_edge(4000 + n, 4001, "tuple", waited));
+        }
+        edges.extend((2..n).map(|ahead| Edge {
+            kind: EdgeKind::Soft,
+            ..row_edge(4000 + n, 4000 + ahead, "tuple", waited)
+        }));
+    }
+    graph(nodes, edges)
+}
+
+/// Fourteen sessions behind sync-12.
+pub(crate) fn row_queue() -> GraphView {
+    convoy(14)
+}
+
+/// The same beside an ALTER TABLE that waits for a report, with readers queued behind it.
+pub(crate) fn worst() -> GraphView {
+    let mut queue = row_queue();
+    queue.nodes.extend([
+        node(
+            4700,
+            "reporting-07",
+            "active",
+            "SELECT agency, count(*) FROM public.agency GROUP BY 1",
+        ),
+        waiter(
+            4710,
+            "migrator",
+            "ALTER TABLE public.agency ADD COLUMN region text",
+            9_000.0,
+        ),
+        waiter(
+            4720,
+            "intake-02",
+            "SELECT name FROM public.agency WHERE id = $1",
+            7_400.0,
+        ),
+        waiter(
+            4721,
+            "decision",
+            "SELECT name FROM public.agency WHERE id = $1",
+            6_100.0,
+        ),
+    ]);
+    queue.edges.extend([
+        table_edge(4710, 4700, "AccessExclusiveLock", EdgeKind::Hard),
+        table_edge(4720, 4710, "AccessShareLock", EdgeKind::Soft),
+        table_edge(4721, 4710, "AccessShareLock", EdgeKind::Soft),
+    ]);
+    graph(queue.nodes, queue.edges)
+}
