@@ -22,7 +22,13 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     } else {
         Cow::Owned(
             text.chars()
-                .map(|c| if is_plain(c) { c } else { char::REPLACEMENT_CHARACTER })
+                .map(|c| {
+                    if is_plain(c) {
+                        c
+                    } else {
+                        char::REPLACEMENT_CHARACTER
+                    }
+                })
                 .collect(),
         )
     }
@@ -39,7 +45,11 @@ pub(crate) fn line(text: &str, width: usize) -> String {
                 short.push('…');
                 return short;
             }
-            short.push(if is_plain(c) { c } else { char::REPLACEMENT_CHARACTER });
+            short.push(if is_plain(c) {
+                c
+            } else {
+                char::REPLACEMENT_CHARACTER
+            });
             length += 1;
         }
     }
@@ -84,7 +94,10 @@ mod tests {
 
     #[test]
     fn what_xml_forbids_is_replaced_and_the_rest_kept() {
-        assert_eq!(clean("a\0b\u{fffe}c\u{202e}d"), "a\u{fffd}b\u{fffd}c\u{fffd}d");
+        assert_eq!(
+            clean("a\0b\u{fffe}c\u{202e}d"),
+            "a\u{fffd}b\u{fffd}c\u{fffd}d"
+        );
         assert_eq!(clean("a\tb\nc é 雪"), "a\tb\nc é 雪");
     }
 

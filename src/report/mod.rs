@@ -1,11 +1,19 @@
 //! One worded report; text, JSON, SVG and HTML are pure renderers of it.
 
 #[cfg(test)]
+mod browser_tests;
+#[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
 pub(crate) mod fixture_graph;
 
+pub mod dot;
+pub mod html;
+pub mod svg;
+
 mod advice;
+mod markup;
+mod palette;
 mod words;
 
 use crate::attribution::finding::{Diagnosis, Finding};
@@ -53,3 +61,4 @@ impl Report {
         }
     }
 }
+#[cfg(test)] mod look;

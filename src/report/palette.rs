@@ -72,9 +72,7 @@ pub(crate) fn style_sheet() -> String {
         MARK.light
     );
     css.push_str("@media (prefers-color-scheme:dark){");
-    let roles = [
-        INK, MUTED, GRID, PAPER, NODE, MARK, BLAME, RELIEF, NEUTRAL,
-    ];
+    let roles = [INK, MUTED, GRID, PAPER, NODE, MARK, BLAME, RELIEF, NEUTRAL];
     for Colour { light, dark } in roles.iter().chain(&SERIES) {
         let _ = write!(
             css,
@@ -93,9 +91,7 @@ mod tests {
 
     #[test]
     fn every_role_has_a_light_colour_of_its_own() {
-        let roles = [
-            INK, MUTED, GRID, PAPER, NODE, MARK, BLAME, RELIEF, NEUTRAL,
-        ];
+        let roles = [INK, MUTED, GRID, PAPER, NODE, MARK, BLAME, RELIEF, NEUTRAL];
         let all: Vec<&str> = roles.iter().chain(&SERIES).map(|c| c.light).collect();
         let distinct: BTreeSet<&str> = all.iter().copied().collect();
         assert_eq!(all.len(), distinct.len());

@@ -27,9 +27,10 @@ pub(super) fn picture(
         let sheet = SVGBackend::with_string(&mut drawing, size).into_drawing_area();
         // The backend writes into memory: an error could only mean an area of no size, whose
         // picture is the empty one.
-        let _: Result<(), Infallible> = draw(&sheet)
-            .and_then(|()| sheet.present())
-            .or(Ok::<(), Infallible>(()));
+        let _: Result<(), Infallible> =
+            draw(&sheet)
+                .and_then(|()| sheet.present())
+                .or(Ok::<(), Infallible>(()));
     }
     let body = drawing
         .split_once('>')
@@ -101,11 +102,7 @@ pub(super) fn text(
         .into_font()
         .color(&rgb(colour))
         .pos(Pos::new(horizontal, VPos::Center));
-    sheet.draw(&Text::new(
-        markup::clean(words).into_owned(),
-        at,
-        style,
-    ))
+    sheet.draw(&Text::new(markup::clean(words).into_owned(), at, style))
 }
 
 /// Estimates how wide a text is at a font size, on the generous side.
@@ -128,7 +125,9 @@ pub(super) fn fit(words: &str, size: f64, width: f64) -> String {
             return short;
         }
         let length = short.chars().count();
-        room = (length - 1).min((length as f64 * width / needed) as usize).max(1);
+        room = (length - 1)
+            .min((length as f64 * width / needed) as usize)
+            .max(1);
     }
 }
 

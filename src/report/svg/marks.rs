@@ -44,13 +44,24 @@ pub(super) fn marks(diagnosis: &Diagnosis) -> Vec<Mark> {
             }
             many => format!("{}: {} events", group.id, many.len()),
         };
-        marks.push(Mark { at: group.from.0, label, blamed: false });
+        marks.push(Mark {
+            at: group.from.0,
+            label,
+            blamed: false,
+        });
     }
     for event in &diagnosis.events {
         let is_blamed = Some(event.id.as_str()) == blamed;
-        let grouped = diagnosis.groups.iter().any(|group| group.events.contains(&event.id));
+        let grouped = diagnosis
+            .groups
+            .iter()
+            .any(|group| group.events.contains(&event.id));
         if is_blamed || !grouped {
-            marks.push(Mark { at: event.at.0, label: says(event), blamed: is_blamed });
+            marks.push(Mark {
+                at: event.at.0,
+                label: says(event),
+                blamed: is_blamed,
+            });
         }
     }
     marks.sort_by(|a, b| (a.at, a.blamed, &a.label).cmp(&(b.at, b.blamed, &b.label)));
@@ -58,7 +69,7 @@ pub(super) fn marks(diagnosis: &Diagnosis) -> Vec<Mark> {
 }
 
 /// Names an event in a few words.
-pub(super) fn says(event: &Event) -> String {
+pub(crate) fn says(event: &Event) -> String {
     match event.kind {
         "system-onboarded" => format!("{} onboards", event.label),
         "declared" => event.label.clone(),
@@ -103,11 +114,17 @@ pub(super) fn place(
         } else {
             continue;
         };
-        let free = |lane: &Vec<(f64, f64)>| lane.iter().all(|&(a, b)| to + 8.0 < a || b + 8.0 < from);
+        let free =
+            |lane: &Vec<(f64, f64)>| lane.iter().all(|&(a, b)| to + 8.0 < a || b + 8.0 < from);
         if let Some(lane) = taken.iter().position(free) {
             taken[lane].push((from, to));
             let x = if anchor == Anchor::Start { from } else { to };
-            placed.push(Placed { mark, lane, x, anchor });
+            placed.push(Placed {
+                mark,
+                lane,
+                x,
+                anchor,
+            });
         }
     }
     placed

@@ -13,6 +13,7 @@ mod time_chart;
 mod waterfall;
 
 pub use graph::graph;
+pub(crate) use marks::says as event_words;
 pub use time_chart::{latency, latency_at, load, load_at};
 pub use waterfall::{waterfall, waterfall_at};
 

@@ -94,7 +94,9 @@ impl Frame {
 
 /// A bin's value, if it is one that can be drawn.
 fn value(point: Option<f64>) -> Option<f64> {
-    point.filter(|value| value.is_finite()).map(|value| value.max(0.0))
+    point
+        .filter(|value| value.is_finite())
+        .map(|value| value.max(0.0))
 }
 
 impl Chart<'_> {
@@ -146,18 +148,39 @@ impl Chart<'_> {
     /// The watched window, stretched to whatever the series hold; never of no length.
     fn span(&self, report: &Report) -> (Timestamp, f64) {
         let window = &report.diagnosis.window;
-        let instants = || self.series.iter().flat_map(|series| &series.points).map(|point| point.0.0);
-        let from = instants().min().map_or(window.from.0, |first| first.min(window.from.0));
-        let to = instants().max().map_or(window.to.0, |last| last.max(window.to.0));
+        let instants = || {
+            self.series
+                .iter()
+                .flat_map(|series| &series.points)
+                .map(|point| point.0.0)
+        };
+        let from = instants()
+            .min()
+            .map_or(window.from.0, |first| first.min(window.from.0));
+        let to = instants()
+            .max()
+            .map_or(window.to.0, |last| last.max(window.to.0));
         (from, to.since(from).as_secs_f64().max(1.0))
     }
 
     /// The top of the scale: a whole number of steps above the highest value.
     fn highest(&self) -> f64 {
-        let bins = self.series.iter().map(|series| series.points.len()).max().unwrap_or(0);
+        let bins = self
+            .series
+            .iter()
+            .map(|series| series.points.len())
+            .max()
+            .unwrap_or(0);
         let at = |bin: usize| {
-            let values = self.series.iter().filter_map(|series| value(series.points.get(bin)?.1));
-            if self.stacked { values.sum() } else { values.fold(0.0, f64::max) }
+            let values = self
+                .series
+                .iter()
+                .filter_map(|series| value(series.points.get(bin)?.1));
+            if self.stacked {
+                values.sum()
+            } else {
+                values.fold(0.0, f64::max)
+            }
         };
         let highest = (0..bins).map(at).fold(0.0, f64::max);
         if highest <= 0.0 || !highest.is_finite() {
@@ -187,7 +210,14 @@ impl Chart<'_> {
                 rgb(colour).stroke_width(1),
             ))?;
             let number = tick(level, step);
-            text(sheet, &number, (px(frame.left) - 8, y), Anchor::End, 11.5, MUTED)?;
+            text(
+                sheet,
+                &number,
+                (px(frame.left) - 8, y),
+                Anchor::End,
+                11.5,
+                MUTED,
+            )?;
             level += step;
         }
 
@@ -197,7 +227,14 @@ impl Chart<'_> {
             let half = text_width(&words, 11.5) / 2.0;
             // A centred label at the rim would be cut off.
             let x = x.clamp(half + 2.0, f64::from(sheet.dim_in_pixel().0) - half - 2.0);
-            text(sheet, &words, (px(x), px(frame.bottom) + 16), Anchor::Middle, 11.5, MUTED)?;
+            text(
+                sheet,
+                &words,
+                (px(x), px(frame.bottom) + 16),
+                Anchor::Middle,
+                11.5,
+                MUTED,
+            )?;
         }
         Ok(())
     }
@@ -233,17 +270,21 @@ impl Chart<'_> {
             .map(|pair| pair[1].since(pair[0]))
             .min()
             .unwrap_or(crate::time::Span::from_secs(1));
-        let at = |series: &Series, bin: usize| series.points.get(bin).and_then(|point| value(point.1));
+        let at =
+            |series: &Series, bin: usize| series.points.get(bin).and_then(|point| value(point.1));
         let mut below = vec![0.0; starts.len()];
         for (index, series) in self.series.iter().enumerate() {
             let mut bin = 0;
             while bin < starts.len() {
-                let watched = |bin: usize| self.series.iter().any(|series| at(series, bin).is_some());
+                let watched =
+                    |bin: usize| self.series.iter().any(|series| at(series, bin).is_some());
                 if !watched(bin) {
                     bin += 1;
                     continue;
                 }
-                let end = (bin..starts.len()).find(|&later| !watched(later)).unwrap_or(starts.len());
+                let end = (bin..starts.len())
+                    .find(|&later| !watched(later))
+                    .unwrap_or(starts.len());
                 let (mut upper, mut lower) = (Vec::new(), Vec::new());
                 for bin in bin..end {
                     let edges = [starts[bin], starts[bin] + width];
@@ -269,7 +310,12 @@ impl Chart<'_> {
             if x > 16.0 && x + needed > width {
                 (x, row) = (16.0, row + 1);
             }
-            entries.push(Entry { x, row, words, colour: palette::series(index) });
+            entries.push(Entry {
+                x,
+                row,
+                words,
+                colour: palette::series(index),
+            });
             x += needed;
         }
         entries
@@ -303,7 +349,11 @@ impl Chart<'_> {
             });
         }
         for mark in marks.iter().take(50) {
-            sentences.push(format!("{}: {}.", mark.at.to_clock(), line(&mark.label, 120)));
+            sentences.push(format!(
+                "{}: {}.",
+                mark.at.to_clock(),
+                line(&mark.label, 120)
+            ));
         }
         sentences.join(" ")
     }
@@ -333,12 +383,23 @@ fn happenings(sheet: &Sheet<'_>, frame: &Frame, marks: &[Mark], placed: &[Placed
     for label in placed {
         let mark = &marks[label.mark];
         let width = text_width(&mark.label, marks::SIZE);
-        let from = if label.anchor == Anchor::Start { label.x } else { label.x - width };
+        let from = if label.anchor == Anchor::Start {
+            label.x
+        } else {
+            label.x - width
+        };
         let y = px(lane_y(label.lane));
         let paper = [(px(from) - 1, y - 7), (px(from + width), y + 7)];
         sheet.draw(&Rectangle::new(paper, rgb(PAPER).filled()))?;
         let colour = if mark.blamed { BLAME } else { MUTED };
-        text(sheet, &mark.label, (px(label.x), y), label.anchor, marks::SIZE, colour)?;
+        text(
+            sheet,
+            &mark.label,
+            (px(label.x), y),
+            label.anchor,
+            marks::SIZE,
+            colour,
+        )?;
     }
     Ok(())
 }
@@ -377,7 +438,11 @@ fn clock_ticks(from: Timestamp, seconds: f64, most: f64) -> Vec<(Timestamp, Stri
         .map(Timestamp::from_micros)
         .map(|at| {
             let clock = at.to_clock();
-            let words = if step >= 60 { clock.get(..5).unwrap_or(&clock).to_owned() } else { clock };
+            let words = if step >= 60 {
+                clock.get(..5).unwrap_or(&clock).to_owned()
+            } else {
+                clock
+            };
             (at, words)
         })
         .collect()

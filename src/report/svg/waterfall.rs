@@ -35,7 +35,14 @@ pub fn waterfall_at(split: &Split, width: u32) -> String {
         text(sheet, title, (16, 16), Anchor::Start, 14.0, INK)?;
         if !stacked {
             let at = px(16.0 + super::canvas::text_width(title, 14.0) + 6.0);
-            text(sheet, "ms per call, 95 % intervals", (at, 17), Anchor::Start, 12.0, MUTED)?;
+            text(
+                sheet,
+                "ms per call, 95 % intervals",
+                (at, 17),
+                Anchor::Start,
+                12.0,
+                MUTED,
+            )?;
         }
         draw(sheet, &steps, f64::from(width), row, stacked)
     })
@@ -59,7 +66,11 @@ impl Step {
             return format!("{} ms", figure(self.to));
         }
         let delta = self.to - self.from;
-        let signed = if delta > 0.0 { format!("+{}", figure(delta)) } else { figure(delta).replace('-', "−") };
+        let signed = if delta > 0.0 {
+            format!("+{}", figure(delta))
+        } else {
+            figure(delta).replace('-', "−")
+        };
         format!("{signed} ms")
     }
 
@@ -92,7 +103,15 @@ fn steps(split: &Split) -> Vec<Step> {
         let from = running;
         running += finite(delta);
         let (title, detail) = words;
-        steps.push(Step { title, detail, from, to: running, ci, total: false, colour });
+        steps.push(Step {
+            title,
+            detail,
+            from,
+            to: running,
+            ci,
+            total: false,
+            colour,
+        });
     };
     let (shown, rest) = split.parts.split_at(split.parts.len().min(STEPS));
     for (index, part) in shown.iter().enumerate() {
@@ -101,7 +120,13 @@ fn steps(split: &Split) -> Vec<Step> {
             _ if index == 0 => BLAME,
             _ => SERIES[1],
         };
-        push(&mut steps, words(&part.cause), part.delta_ms, part.ci95_ms, colour);
+        push(
+            &mut steps,
+            words(&part.cause),
+            part.delta_ms,
+            part.ci95_ms,
+            colour,
+        );
     }
     if !rest.is_empty() {
         let sum: f64 = rest.iter().map(|part: &Part| finite(part.delta_ms)).sum();
@@ -130,7 +155,12 @@ pub(crate) fn words(cause: &Cause) -> (String, String) {
     };
     let mut detail = Vec::new();
     if let Some(blocker) = &cause.blocker {
-        detail.push(blocker.system.clone().unwrap_or_else(|| "a system without a name".to_owned()));
+        detail.push(
+            blocker
+                .system
+                .clone()
+                .unwrap_or_else(|| "a system without a name".to_owned()),
+        );
         let state = blocker.state.iter().max_by(|a, b| a.1.total_cmp(b.1));
         if let Some((state, share)) = state {
             detail.push(format!("{state} ({:.0} %)", share * 100.0));
@@ -143,15 +173,28 @@ pub(crate) fn words(cause: &Cause) -> (String, String) {
 }
 
 fn draw(sheet: &Sheet<'_>, steps: &[Step], width: f64, row: f64, stacked: bool) -> Drawn {
-    let label = if stacked { width - 140.0 } else { (width * 0.34).min(360.0) };
-    let (left, right) = if stacked { (16.0, width - 16.0) } else { (label + 24.0, width - 150.0) };
+    let label = if stacked {
+        width - 140.0
+    } else {
+        (width * 0.34).min(360.0)
+    };
+    let (left, right) = if stacked {
+        (16.0, width - 16.0)
+    } else {
+        (label + 24.0, width - 150.0)
+    };
     let ends = steps.iter().flat_map(|step| {
         let [low, high] = step.ci.unwrap_or([0.0; 2]).map(finite);
         [step.from, step.to, step.from + low, step.from + high]
     });
-    let (lowest, highest) =
-        ends.fold((0.0_f64, 0.0_f64), |(low, high), end| (low.min(end), high.max(end)));
-    let range = if highest > lowest { highest - lowest } else { 1.0 };
+    let (lowest, highest) = ends.fold((0.0_f64, 0.0_f64), |(low, high), end| {
+        (low.min(end), high.max(end))
+    });
+    let range = if highest > lowest {
+        highest - lowest
+    } else {
+        1.0
+    };
     let x = |value: f64| px(left + (right - left) * (value - lowest) / range);
 
     for (index, step) in steps.iter().enumerate() {
@@ -161,10 +204,24 @@ fn draw(sheet: &Sheet<'_>, steps: &[Step], width: f64, row: f64, stacked: bool) 
         let has_detail = !step.detail.is_empty();
         let shift = if has_detail { 8 } else { 0 };
         let title = fit(&step.title, 13.0, label - 16.0);
-        text(sheet, &title, (16, px(text_at) - shift), Anchor::Start, 13.0, INK)?;
+        text(
+            sheet,
+            &title,
+            (16, px(text_at) - shift),
+            Anchor::Start,
+            13.0,
+            INK,
+        )?;
         if has_detail {
             let detail = fit(&step.detail, 11.5, label - 16.0);
-            text(sheet, &detail, (16, px(text_at) + 8), Anchor::Start, 11.5, MUTED)?;
+            text(
+                sheet,
+                &detail,
+                (16, px(text_at) + 8),
+                Anchor::Start,
+                11.5,
+                MUTED,
+            )?;
         }
 
         // The rail shows how far the bar is from either end of the scale.
@@ -196,9 +253,23 @@ fn draw(sheet: &Sheet<'_>, steps: &[Step], width: f64, row: f64, stacked: bool) 
         let interval = step.interval();
         let shift = if interval.is_empty() { 0 } else { 8 };
         let end = px(width - 16.0);
-        text(sheet, &step.amount(), (end, px(text_at) - shift), Anchor::End, 13.0, INK)?;
+        text(
+            sheet,
+            &step.amount(),
+            (end, px(text_at) - shift),
+            Anchor::End,
+            13.0,
+            INK,
+        )?;
         if !interval.is_empty() {
-            text(sheet, &interval, (end, px(text_at) + 8), Anchor::End, 11.5, MUTED)?;
+            text(
+                sheet,
+                &interval,
+                (end, px(text_at) + 8),
+                Anchor::End,
+                11.5,
+                MUTED,
+            )?;
         }
     }
     Ok(())
@@ -207,9 +278,21 @@ fn draw(sheet: &Sheet<'_>, steps: &[Step], width: f64, row: f64, stacked: bool) 
 fn describe(split: &Split, steps: &[Step]) -> String {
     let mut said = vec![format!("{}.", line(&split.victim.query, 160))];
     for step in steps {
-        let detail = if step.detail.is_empty() { String::new() } else { format!(" ({})", step.detail) };
-        let interval = if step.ci.is_some() { format!(", 95 % interval {}", step.interval()) } else { String::new() };
-        said.push(format!("{}{detail}: {}{interval}.", line(&step.title, 120), step.amount()));
+        let detail = if step.detail.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", step.detail)
+        };
+        let interval = if step.ci.is_some() {
+            format!(", 95 % interval {}", step.interval())
+        } else {
+            String::new()
+        };
+        said.push(format!(
+            "{}{detail}: {}{interval}.",
+            line(&step.title, 120),
+            step.amount()
+        ));
     }
     said.join(" ")
 }
