@@ -1,9 +1,15 @@
 //! One worded report; text, JSON, SVG and HTML are pure renderers of it.
 
 #[cfg(test)]
+mod browser_tests;
+#[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
 pub(crate) mod fixture_graph;
+
+pub mod dot;
+pub mod html;
+pub mod svg;
 
 mod advice;
 pub mod figures;
@@ -11,7 +17,9 @@ pub mod first_screen;
 mod forest;
 pub mod json;
 pub mod line;
+mod markup;
 pub mod naming;
+mod palette;
 pub mod text;
 pub mod tree;
 mod words;

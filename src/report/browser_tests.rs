@@ -1,0 +1,154 @@
+//! The page in a real browser: nothing executes, nothing sticks out.
+//!
+//! It lives beside the renderers because the story it prints is a fixture of
+//! theirs. Chromium is started for each test with a profile of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::fixture::county_rollout;
+use super::fixture_graph;
+use super::{Report, html};
+
+const FLAGS: [&str; 11] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--virtual-time-budget=2000",
+    "--timeout=60000",
+];
+
+fn chromium() -> PathBuf {
+    let places = [
+        "/usr/bin/chromium",
+        "/usr/bin/chromium-browser",
+        "/usr/bin/google-chrome",
+    ];
+    places
+        .into_iter()
+        .map(PathBuf::from)
+        .find(|place| place.exists())
+        .expect("this test needs a real Chromium: apt-get install chromium (looked in /usr/bin)")
+}
+
+/// Loads a page and gives back its document as the browser sees it after loading.
+fn dom(page: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("page.html");
+    std::fs::write(&file, page).unwrap();
+    let output = Command::new(chromium())
+        .args(FLAGS)
+        .arg(format!(
+            "--user-data-dir={}",
+            folder.path().join("profile").display()
+        ))
+        .arg("--dump-dom")
+        .arg(address(&file))
+        .output()
+        .unwrap();
+    let dom = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        dom.contains("</html>"),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    dom
+}
+
+fn address(file: &Path) -> String {
+    format!("file://{}", file.display())
+}
+
+/// What an attacker would like to run, in every place that takes foreign text.
+fn hostile() -> Report {
+    let attack = "\"'></title></style></pre></svg><script>document.title='owned'</script>\
+                  <img src=x onerror=\"document.title='owned'\">{{7*7}}\0\u{fffe}\u{202e}";
+    let text = || attack.to_owned();
+    let mut diagnosis = county_rollout();
+    diagnosis.server.address = text();
+    for event in &mut diagnosis.events {
+        event.label = text();
+    }
+    for series in diagnosis.latency.iter_mut().chain(&mut diagnosis.load) {
+        series.label = text();
+    }
+    for finding in &mut diagnosis.findings {
+        finding.victim.query = text();
+        finding.victim.system = Some(text());
+        finding.cause.table = Some(text());
+        if let Some(blocker) = &mut finding.cause.blocker {
+            blocker.system = Some(text());
+            blocker.query = Some(text());
+        }
+    }
+    for split in &mut diagnosis.splits {
+        split.victim.query = text();
+        for part in &mut split.parts {
+            part.cause.table = Some(text());
+        }
+    }
+    let mut worst = fixture_graph::worst();
+    for node in &mut worst.nodes {
+        node.system = Some(text());
+        node.query = Some(text());
+    }
+    diagnosis.worst = Some(worst);
+    diagnosis.losses.insert(text(), 1);
+    Report::new(diagnosis)
+}
+
+#[test]
+fn a_hostile_report_runs_nothing_in_a_browser() {
+    let page = html::render(&hostile());
+    let seen = dom(&page);
+    assert!(!seen.contains("<title>owned"), "a script of the report ran");
+    // Nothing of it became an element either, policy or not.
+    assert!(
+        !seen.contains("<script") && !seen.contains("<img"),
+        "the report's text became markup"
+    );
+    // All of it is there, down to the last line.
+    assert!(seen.contains("This file loads nothing and runs nothing."));
+}
+
+#[test]
+fn the_page_would_be_inert_even_if_a_script_slipped_in() {
+    let script = "<script>document.title='owned'</script></body>";
+    let page = html::render(&Report::new(county_rollout()));
+    assert!(!dom(&page.replace("</body>", script)).contains("<title>owned"));
+    // The probe itself works: without the policy the script does run.
+    let open = page
+        .replace("Content-Security-Policy", "X-None")
+        .replace("</body>", script);
+    assert!(dom(&open).contains("<title>owned"));
+}
+
+#[test]
+fn the_page_never_scrolls_sideways() {
+    // The measuring script needs the policy out of the way; the layout does not depend on it.
+    let measure = |width: u32, report: &Report| {
+        let page = html::render(report).replace("Content-Security-Policy", "X-None");
+        let frame = format!(
+            "<!DOCTYPE html><html><body style=\"margin:0\"><iframe id=f style=\"border:0;width:{width}px;height:900px\" \
+             srcdoc=\"{}\" onload=\"document.title='wide '+f.contentDocument.documentElement.scrollWidth\"></iframe></body></html>",
+            super::markup::escape(&page)
+        );
+        let seen = dom(&frame);
+        let (_, rest) = seen
+            .split_once("<title>wide ")
+            .expect("the page was measured");
+        let (wide, _) = rest.split_once('<').unwrap();
+        wide.parse::<u32>().unwrap()
+    };
+    for report in [Report::new(county_rollout()), hostile()] {
+        for width in [360, 719, 720, 1280, 2560] {
+            assert_eq!(measure(width, &report), width, "scroll width");
+        }
+    }
+}

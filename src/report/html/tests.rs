@@ -1,0 +1,47 @@
+//! The page's own promises; what a browser makes of it is in `browser_tests`.
+
+use crate::report::fixture::{county_rollout, quiet};
+use crate::report::{Report, html};
+
+#[test]
+fn equal_input_gives_equal_bytes() {
+    let render = || html::render(&Report::new(county_rollout()));
+    assert_eq!(render(), render());
+}
+
+#[test]
+fn the_first_screen_says_the_headline_and_shows_the_growth() {
+    let report = Report::new(county_rollout());
+    let page = html::render(&report);
+    let (first, _) = page.split_once("id=\"standing\"").unwrap();
+    assert!(first.contains("<h1>"));
+    assert!(first.contains("Mean latency of the heaviest victims"));
+    assert!(first.contains("Where the growth comes from"));
+}
+
+#[test]
+fn a_quiet_server_gets_a_whole_page() {
+    let page = html::render(&Report::new(quiet()));
+    assert!(page.contains("Nobody was seen waiting for a lock."));
+    assert!(page.trim_end().ends_with("</html>"));
+}
+
+#[test]
+fn a_megabyte_of_sql_is_cut_and_the_cut_is_told() {
+    let mut diagnosis = county_rollout();
+    diagnosis.findings[0].victim.query = "é".repeat(1_000_000);
+    let page = html::render(&Report::new(diagnosis));
+    assert!(page.contains("Cut after 4000 of 1000000 characters"));
+    assert!(page.len() < 1_000_000, "{} bytes", page.len());
+}
+
+#[test]
+fn the_page_asks_for_nothing_from_elsewhere() {
+    let page = html::render(&Report::new(county_rollout()));
+    for word in ["src=", "@import", "url(", "<link", "<script"] {
+        assert!(!page.contains(word), "{word}");
+    }
+    // The namespace of SVG is a name, not an address.
+    let addresses = page.replace("http://www.w3.org/2000/svg", "");
+    assert!(!addresses.contains("http://") && !addresses.contains("https://"));
+}
