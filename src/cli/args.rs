@@ -224,18 +224,28 @@ pub(super) struct Event {
 
 fn hertz(text: &str) -> Result<f64, String> {
     let hz: f64 = text.parse().map_err(|_| "is not a number".to_owned())?;
-    if (1.0..=100.0).contains(&hz) { Ok(hz) } else { Err("must be from 1 to 100".to_owned()) }
+    if (1.0..=100.0).contains(&hz) {
+        Ok(hz)
+    } else {
+        Err("must be from 1 to 100".to_owned())
+    }
 }
 
 fn factor(text: &str) -> Result<f64, String> {
     let factor: f64 = text.parse().map_err(|_| "is not a number".to_owned())?;
-    if (0.05..=100.0).contains(&factor) { Ok(factor) } else { Err("must be from 0.05 to 100".to_owned()) }
+    if (0.05..=100.0).contains(&factor) {
+        Ok(factor)
+    } else {
+        Err("must be from 0.05 to 100".to_owned())
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration = match text.trim().parse::<u32>() {
         Ok(seconds) => jiff::SignedDuration::from_secs(i64::from(seconds)),
-        Err(_) => text.parse().map_err(|_| "write it as 90s, 5m or 1h".to_owned())?,
+        Err(_) => text
+            .parse()
+            .map_err(|_| "write it as 90s, 5m or 1h".to_owned())?,
     };
     let duration = Duration::try_from(span).map_err(|_| "must not be negative".to_owned())?;
     if duration < Duration::from_secs(1) {
@@ -253,7 +263,10 @@ fn event(text: &str) -> Result<Event, String> {
         .parse()
         .map_err(|_| format!("'{at}' is no time such as 2026-11-23T14:03:00Z"))?;
     let at = crate::time::Timestamp::from_micros(at.as_microsecond());
-    Ok(Event { label: label.trim().to_owned(), at })
+    Ok(Event {
+        label: label.trim().to_owned(),
+        at,
+    })
 }
 
 #[cfg(test)]
@@ -283,7 +296,10 @@ mod tests {
     #[test]
     fn an_event_may_have_an_at_sign_in_its_label() {
         let told = event("deploy api@v2@1970-01-01T00:00:01Z").unwrap();
-        assert_eq!((told.label.as_str(), told.at.as_micros()), ("deploy api@v2", 1_000_000));
+        assert_eq!(
+            (told.label.as_str(), told.at.as_micros()),
+            ("deploy api@v2", 1_000_000)
+        );
         assert!(event("deploy").is_err());
     }
 }

@@ -1,1 +1,51 @@
-//! cli
+//! What was typed, what it means, and the exit codes: the only place that prints.
+//!
+//! ```text
+//!  args ─▶ one file per command ─▶ library ─▶ screen
+//!                     └───────────────────▶ exit (Failure ─▶ code)
+//! ```
+
+mod args;
+mod diagnose;
+mod doctor;
+mod exit;
+mod lab;
+mod now;
+mod screen;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::cli::args::{Cli, Command};
+use crate::cli::exit::Failure;
+use crate::cli::screen::Screen;
+
+/// Runs the command line and gives the exit code.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let screen = Screen::of(&cli);
+    let done = match cli.command {
+        Command::Now(args) => now::run(&args, &screen),
+        Command::Diagnose(args) => diagnose::run(args, &screen),
+        Command::Report(args) => diagnose::report(args, &screen),
+        Command::Doctor(args) => doctor::run(&args, &screen),
+        Command::Lab(args) => lab::run(&args, &screen),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "pgjam", &mut std::io::stdout());
+            Ok(())
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            Screen::fail(&failure);
+            failure.code()
+        }
+    }
+}
+
+/// A failed command.
+type Done = Result<(), Failure>;

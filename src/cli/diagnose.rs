@@ -1,0 +1,90 @@
+//! `pgjam diagnose` and `pgjam report`: from a server, or from a recording, to the verdict.
+
+use std::path::Path;
+
+use crate::attribution;
+use crate::cli::Done;
+use crate::cli::args::{DiagnoseArgs, Event, Format, OutputArgs, ReportArgs};
+use crate::cli::exit::Failure;
+use crate::cli::screen::Screen;
+use crate::cli::watch::{Watch, block_on, ctrl_c, folder, reach, tell_recording};
+use crate::recording::Recording;
+use crate::report::{Report, html, json, svg, text};
+use crate::sample::Declared;
+use crate::system::Naming;
+
+/// Watches a server and says what it saw.
+pub(super) fn run(args: DiagnoseArgs, screen: &Screen) -> Done {
+    let dsn = args.connect.dsn.as_deref();
+    let folder = block_on(async {
+        let reached = reach(dsn, screen).await?;
+        for missing in &reached.checkup.missing {
+            screen.note(&format!("note: {}: {}", missing.what, missing.consequence));
+        }
+        let watch = Watch {
+            duration: args.duration,
+            hz: args.watch.hz,
+            naming: &args.naming.system_by,
+            events: &args.events,
+            folder: folder(&args.watch)?,
+        };
+        watch.run(&reached, screen, ctrl_c()).await?;
+        reached.session.close().await;
+        Ok(watch.folder)
+    })?;
+    let recording = Recording::open(&folder)?;
+    let report = conclude(&recording, &args.naming.system_by);
+    deliver(&report, &args.output, screen)?;
+    tell_recording(screen, &folder);
+    Ok(())
+}
+
+/// Says what a recording holds.
+pub(super) fn report(args: ReportArgs, screen: &Screen) -> Done {
+    let mut recording = Recording::open(&args.recording)?;
+    recording
+        .declared
+        .extend(args.events.into_iter().map(declared));
+    let report = conclude(&recording, &args.naming.system_by);
+    deliver(&report, &args.output, screen)
+}
+
+fn declared(event: Event) -> Declared {
+    Declared {
+        at: event.at,
+        label: event.label.into(),
+    }
+}
+
+/// Draws the conclusions and words them.
+pub(super) fn conclude(recording: &Recording, naming: &Naming) -> Report {
+    Report::new(attribution::diagnose(recording, naming))
+}
+
+/// Hands the report out in every form that was asked for.
+pub(super) fn deliver(report: &Report, output: &OutputArgs, screen: &Screen) -> Done {
+    if let Some(file) = &output.html {
+        screen.write(file, &html::render(report))?;
+    }
+    if let Some(folder) = &output.svg {
+        pictures(report, folder, screen)?;
+    }
+    let answer = match output.format {
+        Format::Text => text::render(report, screen.style()),
+        Format::Json => json::render(report) + "\n",
+    };
+    screen.answer(&answer, output.output.as_deref())
+}
+
+fn pictures(report: &Report, folder: &Path, screen: &Screen) -> Done {
+    std::fs::create_dir_all(folder)
+        .map_err(Failure::io(format!("cannot make {}", folder.display())))?;
+    let diagnosis = &report.diagnosis;
+    screen.write(&folder.join("latency.svg"), &svg::latency(report))?;
+    screen.write(&folder.join("load.svg"), &svg::load(report))?;
+    if let Some(split) = diagnosis.splits.first() {
+        screen.write(&folder.join("growth.svg"), &svg::waterfall(split))?;
+    }
+    let graph = diagnosis.worst.as_ref().unwrap_or(&diagnosis.last);
+    screen.write(&folder.join("graph.svg"), &svg::graph(graph))
+}

@@ -1,0 +1,63 @@
+//! `pgjam now`: who waits for whom, this instant.
+
+use crate::cli::Done;
+use crate::cli::args::{GraphFormat, NowArgs};
+use crate::cli::screen::Screen;
+use crate::cli::watch::{block_on, reach};
+use crate::graph::WaitGraph;
+use crate::graph::view::{GraphView, Vocabulary};
+use crate::names::{Names, Statements};
+use crate::report::{dot, first_screen, json, svg, tree};
+use crate::sample::live::{Options, Source};
+use crate::system::Naming;
+
+/// Looks once and shows the graph.
+pub(super) fn run(args: &NowArgs, screen: &Screen) -> Done {
+    let dsn = args.connect.dsn.as_deref();
+    let view = block_on(look(dsn, &args.naming.system_by, screen))?;
+    let text = match args.format {
+        GraphFormat::Text => {
+            let first = first_screen::render(&view, None, screen.style());
+            if view.edges.is_empty() {
+                first
+            } else {
+                format!("{first}\n{}", tree::render(&view, screen.style()))
+            }
+        }
+        GraphFormat::Json => json::render_graph(&view),
+        GraphFormat::Dot => dot::render(&view),
+        GraphFormat::Svg => svg::graph(&view),
+    };
+    let text = if text.ends_with('\n') {
+        text
+    } else {
+        text + "\n"
+    };
+    screen.answer(&text, args.output.as_deref())
+}
+
+async fn look(
+    dsn: Option<&str>,
+    naming: &Naming,
+    screen: &Screen,
+) -> Result<GraphView, crate::cli::exit::Failure> {
+    let reached = reach(dsn, screen).await?;
+    let tag_keys = naming.tags().iter().map(ToString::to_string).collect();
+    let options = Options {
+        tag_keys,
+        ..Options::default()
+    };
+    let mut source = Source::new(reached.session.client(), options).await?;
+    let snapshot = source.tick().await?;
+    let statements = Statements::of(&source.learned());
+    let names = Names::of(&source.names(&snapshot).await);
+    let words = Vocabulary {
+        naming,
+        names: &names,
+        statements: &statements,
+    };
+    let view = WaitGraph::of(&snapshot).view(words);
+    drop(source);
+    reached.session.close().await;
+    Ok(view)
+}

@@ -1,0 +1,297 @@
+//! Watching a server into a recording: what `diagnose` and the lab have in common.
+//!
+//! ```text
+//!  connect ─▶ doctor ─▶ ticks ─▶ recording folder ─▶ (attribution reads it from there)
+//! ```
+//! The recording is sealed every few seconds, so that whatever ends the watch leaves
+//! what was seen until then.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::cli::args::{Event, WatchArgs};
+use crate::cli::exit::Failure;
+use crate::cli::screen::Screen;
+use crate::connect::{Environment, Session, Target};
+use crate::doctor::Checkup;
+use crate::graph::WaitGraph;
+use crate::graph::view::Vocabulary;
+use crate::names::{Names, Statements};
+use crate::pg::Version;
+use crate::recording::Writer;
+use crate::report::first_screen;
+use crate::sample::live::{Options, Source};
+use crate::sample::{Declared, Loss, SampleError, Server, Snapshot};
+use crate::system::Naming;
+
+/// How often `pg_stat_statements` is read.
+const COUNT_EVERY: Duration = Duration::from_secs(2);
+/// How often the recording is made safe.
+const SEAL_EVERY: Duration = Duration::from_secs(5);
+/// So many ticks in a row may run into a timeout of ours before we give up.
+const TIMEOUTS: u32 = 20;
+
+/// A server that was reached and may be watched.
+pub(super) struct Reached {
+    pub(super) session: Session,
+    pub(super) server: Server,
+    pub(super) checkup: Checkup,
+}
+
+/// Connects and makes sure that what is needed may be seen.
+pub(super) async fn reach(dsn: Option<&str>, screen: &Screen) -> Result<Reached, Failure> {
+    let target = Target::resolve(dsn, &Environment::from_process())?;
+    for notice in target.notices() {
+        screen.note(notice);
+    }
+    let session = target.connect().await?;
+    let checkup = Checkup::run(session.client()).await?;
+    match checkup.server(session.address()) {
+        Some(server) if !checkup.is_fatal() => Ok(Reached {
+            session,
+            server,
+            checkup,
+        }),
+        _ => Err(refused(session.address(), &checkup)),
+    }
+}
+
+/// Says what is missing, and what grants it.
+fn refused(address: &str, checkup: &Checkup) -> Failure {
+    let mut said = format!("{address} cannot be watched");
+    for missing in checkup.missing.iter().filter(|missing| missing.fatal) {
+        said += &format!("\n  {}: {}", missing.what, missing.consequence);
+        if let Some(remedy) = &missing.remedy {
+            said += &format!("\n    {remedy}");
+        }
+    }
+    if checkup.version < Version::OLDEST {
+        Failure::TooOld(said)
+    } else {
+        Failure::Missing(said)
+    }
+}
+
+/// What is watched for, and how.
+pub(super) struct Watch<'a> {
+    pub(super) duration: Duration,
+    pub(super) hz: f64,
+    pub(super) naming: &'a Naming,
+    pub(super) events: &'a [Event],
+    pub(super) folder: PathBuf,
+}
+
+impl Watch<'_> {
+    /// Watches into the folder until the time is over or `stop` comes.
+    ///
+    /// Where the server goes away the folder holds what was seen until then.
+    pub(super) async fn run(
+        &self,
+        reached: &Reached,
+        screen: &Screen,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), Failure> {
+        let mut writer = Writer::create(&self.folder, &reached.server)?;
+        for event in self.events {
+            writer.declared(&Declared {
+                at: event.at,
+                label: event.label.as_str().into(),
+            });
+        }
+        let options = Options {
+            hz: self.hz,
+            seed: u64::from(std::process::id()),
+            tag_keys: self.naming.tags().iter().map(ToString::to_string).collect(),
+            ..Options::default()
+        };
+        let mut source = Source::new(reached.session.client(), options).await?;
+        let watched = self.ticks(&mut source, &mut writer, screen, stop).await;
+        let ticks = match watched {
+            Ok(ticks) => ticks,
+            Err(Failure::Sample(error)) => {
+                writer.finish()?;
+                let kept = self.folder.display();
+                return Err(Failure::Lost(format!(
+                    "{error}\n  what was seen until then is kept: pgjam report {kept}"
+                )));
+            }
+            Err(other) => return Err(other),
+        };
+        writer.finish()?;
+        if ticks == 0 {
+            Err(Failure::Interrupted)
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn ticks(
+        &self,
+        source: &mut Source<'_>,
+        writer: &mut Writer,
+        screen: &Screen,
+        stop: impl Future<Output = ()>,
+    ) -> Result<usize, Failure> {
+        let mut stop = std::pin::pin!(stop);
+        let mut progress = screen.progress(self.duration);
+        let mut live = Live::new(self.naming);
+        let begun = Instant::now();
+        let (mut counted, mut sealed): (Option<Instant>, Instant) = (None, begun);
+        let (mut ticks, mut timeouts) = (0, 0);
+        let mut over = false;
+        while !over {
+            if counted.is_none_or(|counted| counted.elapsed() >= COUNT_EVERY) {
+                counted = Some(Instant::now());
+                self.count(source, writer).await?;
+            }
+            let tick = tokio::select! {
+                () = &mut stop => break,
+                tick = source.tick() => tick,
+            };
+            let snapshot = match tick {
+                Ok(snapshot) => snapshot,
+                Err(SampleError::Timeout { .. }) if timeouts < TIMEOUTS => {
+                    timeouts += 1;
+                    let at = live.last;
+                    writer.loss(&Loss {
+                        at,
+                        kind: "timed_out_ticks".into(),
+                        count: 1,
+                    });
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            timeouts = 0;
+            ticks += 1;
+            for text in source.learned() {
+                writer.statement(&text);
+                live.statements.learn(&text);
+            }
+            for name in source.names(&snapshot).await {
+                writer.name(&name);
+                live.names.learn(&name);
+            }
+            for loss in source.losses() {
+                writer.loss(&loss);
+            }
+            writer.snapshot(&snapshot);
+            if ticks == 1 {
+                screen.note(&live.first_screen(&snapshot, screen));
+            }
+            progress.at(&live.status(&snapshot));
+            if sealed.elapsed() >= SEAL_EVERY {
+                sealed = Instant::now();
+                seal(writer, screen);
+            }
+            over = begun.elapsed() >= self.duration;
+        }
+        progress.done();
+        self.count(source, writer).await?;
+        Ok(ticks)
+    }
+
+    async fn count(&self, source: &mut Source<'_>, writer: &mut Writer) -> Result<(), Failure> {
+        match source.counters().await {
+            Ok(Some(counters)) => writer.counters(&counters),
+            // Ticks go on without counters; their own losses say what was refused.
+            Ok(None) | Err(SampleError::Timeout { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+}
+
+/// Makes the recording safe; a full disk does not end the watch, the rows wait in memory.
+fn seal(writer: &mut Writer, screen: &Screen) {
+    if let Err(error) = writer.seal() {
+        screen.note(&format!("the recording waits in memory: {error}"));
+    }
+}
+
+/// What is known while the watch goes on.
+struct Live<'a> {
+    naming: &'a Naming,
+    names: Names,
+    statements: Statements,
+    last: crate::time::Timestamp,
+}
+
+impl<'a> Live<'a> {
+    fn new(naming: &'a Naming) -> Self {
+        Self {
+            naming,
+            names: Names::default(),
+            statements: Statements::default(),
+            last: crate::time::Timestamp::default(),
+        }
+    }
+
+    fn words(&self) -> Vocabulary<'_> {
+        Vocabulary {
+            naming: self.naming,
+            names: &self.names,
+            statements: &self.statements,
+        }
+    }
+
+    /// Words what an engineer should know at once.
+    fn first_screen(&self, snapshot: &Snapshot, screen: &Screen) -> String {
+        let view = WaitGraph::of(snapshot).view(self.words());
+        first_screen::render(&view, None, screen.style())
+    }
+
+    /// Words the state of things for a line of progress.
+    fn status(&mut self, snapshot: &Snapshot) -> String {
+        self.last = snapshot.tick.at;
+        let active = snapshot
+            .sessions
+            .iter()
+            .filter(|session| session.state.is_active())
+            .count();
+        let blocked = snapshot
+            .sessions
+            .iter()
+            .filter(|session| session.wait_event_type.as_deref() == Some("Lock"))
+            .count();
+        format!("{active} active, {blocked} waiting for a lock")
+    }
+}
+
+/// Chooses where a recording goes: where the user says, or a new folder of its own.
+pub(super) fn folder(watch: &WatchArgs) -> Result<PathBuf, Failure> {
+    match &watch.record {
+        Some(folder) => Ok(folder.clone()),
+        None => Ok(tempfile::Builder::new()
+            .prefix("pgjam-recording-")
+            .tempdir()
+            .map_err(Failure::io("cannot make a folder for the recording"))?
+            .keep()),
+    }
+}
+
+/// Runs one asynchronous command to its end.
+pub(super) fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::io("cannot start the runtime"))?
+        .block_on(command)
+}
+
+/// Ends when the user presses Ctrl-C.
+pub(super) async fn ctrl_c() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        // Without a handler Ctrl-C ends the process as it always does.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Tells where the recording is.
+pub(super) fn tell_recording(screen: &Screen, folder: &Path) {
+    screen.note(&format!(
+        "recording: {} (pgjam report reads it again)",
+        folder.display()
+    ));
+}
