@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use pgjam::lab::LabError;
 use pgjam::lab::rollout::{Phases, Rollout, Running, Variant};
-use pgjam::lab::server::{Options, ThrowAway};
+use pgjam::lab::server::{Options, ThrowAway, stop_on_signals};
 use pgjam::lab::truth::Truth;
+use rustix::process::{Pid, Signal, kill_process};
 
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -65,7 +66,7 @@ fn a_password_is_asked_by_tcp_alone() {
 }
 
 #[test]
-fn a_server_that_does_not_come_up_tells_why_and_leaves_nothing() {
+fn a_server_that_does_not_come_up_tells_why() {
     let options = Options {
         settings: vec![("max_connections".into(), "none".into())],
         ..Options::default()
@@ -82,14 +83,17 @@ fn statements_are_counted_where_the_installation_can() {
     assert_eq!(seen.is_ok(), server.has_statements());
 }
 
-/// Plays the process that is killed: the test below runs this one alone in a process of
-/// its own, through the variable that says where to write what it started.
+/// Plays the process that is ended from outside: the tests below run this one alone in a
+/// process of its own, through the variable that says where to write what it started.
 #[test]
-fn a_process_that_is_killed() {
-    let Some(note) = std::env::var_os("PGJAM_TEST_KILLED") else {
+fn a_process_of_its_own() {
+    let Some(note) = std::env::var_os("PGJAM_TEST_NOTE") else {
         return;
     };
+    stop_on_signals().unwrap();
     let server = ThrowAway::start(&Options::default()).unwrap();
+    let running = start(&in_short(Variant::Story), &server);
+    eventually("the schedule begins", || running.phase().phase == "settle");
     let text = format!("{}\n{}", server.pid().unwrap(), server.folder().display());
     std::fs::write(&note, text).unwrap();
     std::fs::rename(&note, Path::new(&note).with_extension("done")).unwrap();
@@ -98,13 +102,13 @@ fn a_process_that_is_killed() {
     }
 }
 
-#[test]
-fn a_killed_process_leaves_no_server_either() {
+/// Ends a process that has a server and a run going, and checks that nothing is left.
+fn check_ended_by(signal: Signal, code: Option<i32>) {
     let folder = tempfile::tempdir().unwrap();
     let note = folder.path().join("note");
     let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_process_that_is_killed"])
-        .env("PGJAM_TEST_KILLED", &note)
+        .args(["--exact", "a_process_of_its_own"])
+        .env("PGJAM_TEST_NOTE", &note)
         .spawn()
         .unwrap();
     let done = note.with_extension("done");
@@ -113,10 +117,20 @@ fn a_killed_process_leaves_no_server_either() {
     let (pid, data) = text.split_once('\n').unwrap();
     let pid = pid.parse().unwrap();
     assert!(is_running(pid));
-    victim.kill().unwrap();
-    victim.wait().unwrap();
-    eventually("the orphaned server ends", || !is_running(pid));
+    kill_process(Pid::from_child(&victim), signal).unwrap();
+    assert_eq!(victim.wait().unwrap().code(), code);
+    eventually("the server ends", || !is_running(pid));
     eventually("its folder goes", || !Path::new(data).exists());
+}
+
+#[test]
+fn a_process_that_is_told_to_end_leaves_no_server() {
+    check_ended_by(Signal::TERM, Some(130));
+}
+
+#[test]
+fn a_process_that_is_killed_leaves_no_server_either() {
+    check_ended_by(Signal::KILL, None);
 }
 
 /// Ten seconds of the two minutes.

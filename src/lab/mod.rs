@@ -13,7 +13,7 @@
 //! - A failing client is counted and reported, never passed over.
 //!
 //! The lab refuses to run in a database that has a schema `pgjam_lab` it did not
-//! make. The analysis does not know this module.
+//! make. It imitates no server, not even for tests, and the analysis does not know it.
 
 pub mod rollout;
 pub mod server;

@@ -164,7 +164,7 @@ pub(super) fn systems(variant: Variant, seed: u64) -> Vec<System> {
         }
     }
     for careless in systems.iter_mut().filter(|system| system.name == "sync-12") {
-        careless.rate = 21.0;
+        careless.rate = 23.0;
         careless.connections = 4;
         careless.counts_every = 1;
         careless.call = (variant == Variant::Story).then_some(CALL);
