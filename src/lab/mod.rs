@@ -13,13 +13,18 @@
 //! - A failing client is counted and reported, never passed over.
 //!
 //! The lab refuses to run in a database that has a schema `pgjam_lab` it did not
-//! make. The analysis does not know this module.
+//! make. It imitates no server, not even for tests, and the analysis does not know it.
 
+pub mod rollout;
 pub mod server;
+pub mod truth;
 
 mod cleanup;
 mod find;
+mod schema;
 mod standing;
+mod worker;
+mod workload;
 
 /// Why the lab could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +64,18 @@ pub enum LabError {
         doing: String,
         /// The driver's answer.
         source: postgres::Error,
+    },
+    /// The schema's name is taken.
+    #[error(
+        "the database has a schema pgjam_lab that no lab made; \
+         name another database, or rename or drop that schema"
+    )]
+    SchemaTaken,
+    /// The first system never got all of its connections.
+    #[error("the decision component could not connect in time; the first refusal: {first}")]
+    NotReady {
+        /// What the first failing connection met.
+        first: String,
     },
     /// Another handler has the signals already.
     #[error("cannot handle signals: {0}")]

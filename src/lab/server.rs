@@ -106,7 +106,7 @@ impl ThrowAway {
             ])
             .args(["--username", SUPERUSER, "--pgdata"])
             .arg(&data);
-        standing.spawn("initdb", &mut initdb)?;
+        standing.spawn(&mut initdb)?;
         let status = standing.wait_for_end()?;
         if !status.success() {
             return Err(LabError::Server {
@@ -124,7 +124,7 @@ impl ThrowAway {
         configure(&path, options, port, has_statements)?;
         let mut postgres = server_command(&binaries, "postgres", &path, "server.log")?;
         postgres.arg("-D").arg(&data);
-        standing.spawn("postgres", &mut postgres)?;
+        standing.spawn(&mut postgres)?;
         standing.post_watchman(&path)?;
 
         let server = Self {

@@ -69,12 +69,13 @@ impl Standing {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn spawn(&self, program: &str, command: &mut Command) -> Result<(), LabError> {
+    pub(super) fn spawn(&self, command: &mut Command) -> Result<(), LabError> {
         let mut live = self.live();
         let live = live.as_mut().ok_or(LabError::Stopped)?;
-        let child = command
-            .spawn()
-            .map_err(LabError::io(format!("start {program}")))?;
+        let child = command.spawn().map_err(LabError::io(format!(
+            "start {}",
+            command.get_program().display()
+        )))?;
         live.child = Some(child);
         Ok(())
     }
