@@ -120,9 +120,12 @@ pub fn read(raw: &[u8]) -> Statement {
     let tables::Parts { kind, tables } = parts
         .or_else(|| autovacuum(sql))
         .unwrap_or_else(|| tables::guess(&normal.words));
-    // A fingerprint may contain what was redacted; the id then comes from what is left.
+    // The fingerprint of a utility statement contains its strings, and a redacted one's the
+    // secret: there the id comes from what is left.
+    let has_strings =
+        normal.literals && matches!(kind, Kind::Ddl | Kind::Transaction | Kind::Utility);
     let id = match fingerprint {
-        Some(fingerprint) if !normal.redacted => fingerprint,
+        Some(fingerprint) if !normal.redacted && !has_strings => fingerprint,
         _ => fnv1a(normal.text.as_bytes()),
     };
     Statement {

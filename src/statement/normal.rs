@@ -32,6 +32,8 @@ pub(super) struct Normal {
     pub(super) text: String,
     /// Whether a statement in it was replaced because it carries a secret.
     pub(super) redacted: bool,
+    /// Whether there were literals.
+    pub(super) literals: bool,
     /// Its first words, names and symbols, as written: enough to tell what it does.
     pub(super) words: Vec<String>,
 }
@@ -71,6 +73,7 @@ pub(super) fn form(sql: &str, parsed: bool) -> Normal {
     Normal {
         text,
         redacted,
+        literals: pieces.contains(&Piece::Literal),
         words,
     }
 }
