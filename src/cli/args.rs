@@ -1,5 +1,7 @@
 //! What can be typed.
 
+#![expect(clippy::doc_markdown, reason = "these comments are the help texts")]
+
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ use crate::sample::Declared;
 use crate::system::Naming;
 
 /// Watches a server and says what it saw.
-pub(super) fn run(args: DiagnoseArgs, screen: &Screen) -> Done {
+pub(super) fn run(args: &DiagnoseArgs, screen: &Screen) -> Done {
     let dsn = args.connect.dsn.as_deref();
     let folder = block_on(async {
         let reached = reach(dsn, screen).await?;

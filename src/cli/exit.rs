@@ -49,9 +49,6 @@ pub(super) enum Failure {
     /// The lab could not run.
     #[error(transparent)]
     Lab(#[from] LabError),
-    /// Something typed cannot be used.
-    #[error("{0}")]
-    Usage(String),
     /// It was stopped before it had anything to say.
     #[error("interrupted before the first tick")]
     Interrupted,
@@ -76,7 +73,6 @@ impl Failure {
     pub(super) fn code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Io { .. } => 1,
-            Self::Usage(_) => 2,
             Self::Connect(error) => of_connect(error.kind()),
             Self::Doctor(_) | Self::Sample(_) | Self::Lost(_) => 7,
             Self::Missing(_) => 5,

@@ -29,7 +29,7 @@ pub fn run() -> ExitCode {
     let screen = Screen::of(&cli);
     let done = match cli.command {
         Command::Now(args) => now::run(&args, &screen),
-        Command::Diagnose(args) => diagnose::run(args, &screen),
+        Command::Diagnose(args) => diagnose::run(&args, &screen),
         Command::Report(args) => diagnose::report(args, &screen),
         Command::Doctor(args) => doctor::run(&args, &screen),
         Command::Lab(args) => lab::run(&args, &screen),
