@@ -135,6 +135,9 @@ pub struct Summary {
 impl Rollout {
     /// Makes the schema in the database that `target` names and starts the systems.
     ///
+    /// The role needs CREATE on the database and 85 connections; they are made without
+    /// TLS. A schema that an earlier lab left is replaced.
+    ///
     /// # Errors
     /// When the database cannot be reached or refuses, has a schema `pgjam_lab` that no
     /// lab made, or the truth cannot be written.

@@ -3,6 +3,9 @@
 //! One JSON object a line, in the order in which things ended. Instants are the
 //! *client's* wall clock, which the lab's own server shares; elsewhere they are off by
 //! the difference of the two clocks.
+//!
+//! Labels: `begin`, `commit` and [`TRANSACTION`] are everybody's, `counter` is the one
+//! update of a shared row, and the rest are told by the rows of kind `statement`.
 
 use std::collections::BTreeMap;
 use std::fs::File;
