@@ -242,16 +242,16 @@ impl<'c> Source<'c> {
         }
         for (at, relations) in missing.relations {
             let nothing = BTreeSet::new();
+            let asked = (&nothing, &nothing, &relations);
             let told = match self.ask_elsewhere(at, &relations).await {
-                Some(rows) => self.naming.take(&rows, (&nothing, &nothing, &relations)),
-                None => Ok(Vec::new()),
+                Some(rows) => self.naming.take(&rows, asked).ok(),
+                None => None,
             };
-            match told {
-                Ok(told) if !told.is_empty() => names.extend(told),
-                _ => {
-                    self.naming.refuse(at);
-                    self.lose("refused_names", 1);
-                }
+            if let Some(told) = told {
+                names.extend(told);
+            } else {
+                self.naming.refuse(at);
+                self.lose("refused_names", 1);
             }
         }
         names
