@@ -326,7 +326,8 @@ fn a_completed_statement_is_seen_once_with_its_exact_duration() {
     let lab = Lab::start();
     let mut client = lab.client("worker");
     let worker = pid(&mut client);
-    lab.watch(async |source| {
+    // The driver's client must not be dropped inside the runtime.
+    let _client = lab.watch(async |source| {
         let first = source.tick().await.unwrap();
         assert_eq!(
             session(&first, worker).state,
@@ -357,7 +358,7 @@ fn a_completed_statement_is_seen_once_with_its_exact_duration() {
         assert!(text.text.contains("pg_sleep"), "{text:?}");
         assert_eq!((text.query_id, text.database), (row.query_id, row.database));
         assert_eq!(source.learned(), []);
-        drop(client);
+        client
     });
 }
 
