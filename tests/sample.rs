@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use pgjam::connect::{Environment, Target};
 use pgjam::lab::server::{Options as ServerOptions, ThrowAway};
 use pgjam::pg::{LockMode, Pid};
 use pgjam::query;
@@ -325,7 +326,8 @@ fn a_completed_statement_is_seen_once_with_its_exact_duration() {
     let lab = Lab::start();
     let mut client = lab.client("worker");
     let worker = pid(&mut client);
-    lab.watch(async |source| {
+    // The driver's client must not be dropped inside the runtime.
+    let _client = lab.watch(async |source| {
         let first = source.tick().await.unwrap();
         assert_eq!(
             session(&first, worker).state,
@@ -356,7 +358,7 @@ fn a_completed_statement_is_seen_once_with_its_exact_duration() {
         assert!(text.text.contains("pg_sleep"), "{text:?}");
         assert_eq!((text.query_id, text.database), (row.query_id, row.database));
         assert_eq!(source.learned(), []);
-        drop(client);
+        client
     });
 }
 
@@ -612,4 +614,38 @@ fn a_server_that_goes_away_is_said_to_be_gone() {
         };
         assert!(matches!(error, SampleError::Gone(_)), "{error}");
     });
+}
+
+#[test]
+fn relations_of_another_database_are_named_through_a_connection_of_their_own() {
+    let lab = Lab::start();
+    lab.client("setup")
+        .batch_execute("create database other")
+        .unwrap();
+    let mut holder = lab.client_in("other", "holder");
+    holder
+        .batch_execute("create table far (id int); begin; lock table far")
+        .unwrap();
+    let mut waiter = lab.client_in("other", "victim");
+    let token = waiter.cancel_token();
+    let thread = std::thread::spawn(move || waiter.batch_execute("select * from far").is_err());
+    lab.until("select exists (select from pg_stat_activity where wait_event_type = 'Lock')");
+    let dsn = lab.server.dsn("postgres", "postgres");
+    let options = Options {
+        target: Some(Target::resolve(Some(&dsn), &Environment::default()).unwrap()),
+        ..quick()
+    };
+    let names = lab.watch_in("postgres", options, async |source| {
+        let snapshot = source.tick().await.unwrap();
+        let names = source.names(&snapshot).await;
+        assert_eq!(source.names(&snapshot).await, [], "each is asked for once");
+        assert_eq!(source.losses(), []);
+        names
+    });
+    assert!(
+        names.iter().any(|name| &*name.name == "public.far"),
+        "{names:#?}"
+    );
+    token.cancel_query(NoTls).unwrap();
+    assert!(thread.join().unwrap());
 }

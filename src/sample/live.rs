@@ -20,6 +20,7 @@ use super::error::SampleError;
 use super::naming::Naming;
 use super::pace::Pace;
 use super::texts::Texts;
+use crate::connect::Target;
 use crate::pg::{Oid, QueryId};
 use crate::query;
 use crate::sample::{Counters, Loss, Name, Snapshot, StatementCounters, StatementText, Tick};
@@ -34,6 +35,8 @@ pub struct Options {
     pub seed: u64,
     /// The sqlcommenter tags that may be kept; with any, every text travels at every tick.
     pub tag_keys: Vec<String>,
+    /// How to get into other databases for the names of their relations; without it they stay oids.
+    pub target: Option<Target>,
     /// How long an answer may take before the server counts as hanging.
     pub patience: Duration,
 }
@@ -44,6 +47,7 @@ impl Default for Options {
             hz: 10.0,
             seed: 0,
             tag_keys: Vec::new(),
+            target: None,
             patience: Duration::from_secs(10),
         }
     }
@@ -53,6 +57,7 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Source<'c> {
     client: &'c Client,
+    target: Option<Target>,
     patience: Duration,
     started: Clock,
     pace: Pace,
@@ -100,6 +105,7 @@ impl<'c> Source<'c> {
         .await?;
         Ok(Self {
             client,
+            target: options.target,
             patience: options.patience,
             started: Clock::now(),
             pace: Pace::new(options.hz, options.seed),
@@ -234,7 +240,39 @@ impl<'c> Source<'c> {
                 Err(_) => self.lose("refused_names", 1),
             }
         }
+        for (at, relations) in missing.relations {
+            let nothing = BTreeSet::new();
+            let asked = (&nothing, &nothing, &relations);
+            let told = match self.ask_elsewhere(at, &relations).await {
+                Some(rows) => self.naming.take(&rows, asked).ok(),
+                None => None,
+            };
+            if let Some(told) = told {
+                names.extend(told);
+            } else {
+                self.naming.refuse(at);
+                self.lose("refused_names", 1);
+            }
+        }
         names
+    }
+
+    /// Asks another database through a short connection; `None` where that does not work.
+    async fn ask_elsewhere(&self, at: Oid, relations: &BTreeSet<(Oid, Oid)>) -> Option<Vec<Row>> {
+        let name = self.naming.database(at)?;
+        let target = self.target.as_ref()?.for_database(&name);
+        let nothing: Vec<u32> = Vec::new();
+        let relations: Vec<u32> = relations.iter().map(|(_, oid)| oid.0).collect();
+        let session = tokio::time::timeout(self.patience, target.connect()).await;
+        let session = session.ok()?.ok()?;
+        let client = session.client();
+        let rows = ask(client, query::NAMES.name, self.patience, async {
+            let parameters: [&(dyn ToSql + Sync); 3] = [&nothing, &nothing, &relations];
+            client.query(query::NAMES.statement(), &parameters).await
+        })
+        .await;
+        session.close().await;
+        rows.ok()
     }
 
     /// Gives what was lost since the last call.

@@ -97,7 +97,7 @@ impl Naming {
         self.databases.get(&oid).cloned().flatten()
     }
 
-    /// Does not ask the database `at` again.
+    /// Does not ask the database `at` for relations again.
     pub(super) fn refuse(&mut self, at: Oid) {
         self.refused.insert(at);
     }
