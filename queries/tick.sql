@@ -69,7 +69,7 @@ select 'session'             as kind,
        wait_event_type,
        wait_event,
        query_id,
-       case when $3 or query_id is null or query_id not in (select pg_catalog.unnest($2))
+       case when $3 or query_id is null or query_id not in (select pg_catalog.unnest($2::bigint[]))
             then pg_catalog.substr(pg_catalog.textsend(query), 1, 65536)
        end                   as query,
        xact_start,

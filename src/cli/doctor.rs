@@ -39,7 +39,7 @@ fn page(address: &str, checkup: &Checkup) -> String {
     let mut page = format!("{address}: PostgreSQL {}", checkup.version);
     if let Some(facts) = &checkup.facts {
         let standby = if facts.in_recovery { ", a standby" } else { "" };
-        page += &format!("{standby}, as role {}\n", facts.role);
+        page.extend([standby, ", as role ", &facts.role, "\n"]);
     } else {
         page.push('\n');
     }
@@ -52,10 +52,21 @@ fn page(address: &str, checkup: &Checkup) -> String {
         } else {
             "better with"
         };
-        page += &format!("\n{sign}: {}\n  {}\n", missing.what, missing.consequence);
-        if let Some(remedy) = &missing.remedy {
-            page += &format!("    {remedy}\n");
-        }
+        page.extend([
+            "\n",
+            sign,
+            ": ",
+            &missing.what,
+            "\n  ",
+            &missing.consequence,
+            "\n",
+        ]);
+        page.extend(
+            missing
+                .remedy
+                .iter()
+                .flat_map(|remedy| ["    ", remedy, "\n"]),
+        );
     }
     page
 }

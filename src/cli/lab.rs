@@ -28,21 +28,17 @@ const BEGIN_WITHIN: Duration = Duration::from_secs(30);
 pub(super) fn run(args: &LabArgs, screen: &Screen) -> Done {
     let Scenario::CountyRollout = args.scenario;
     server::stop_on_signals()?;
-    let throw_away = match &args.dsn {
-        Some(_) => None,
-        None => {
-            screen.note("starting a throw-away PostgreSQL");
-            let options = server::Options {
-                pg_bin: args.pg_bin.clone(),
-                ..Default::default()
-            };
-            Some(ThrowAway::start(&options)?)
-        }
-    };
-    let dsn = match (&args.dsn, &throw_away) {
-        (Some(dsn), _) => dsn.clone(),
-        (None, Some(server)) => server.dsn("postgres", "postgres"),
-        (None, None) => String::new(),
+    let (throw_away, dsn) = if let Some(dsn) = &args.dsn {
+        (None, dsn.clone())
+    } else {
+        screen.note("starting a throw-away PostgreSQL");
+        let options = server::Options {
+            pg_bin: args.pg_bin.clone(),
+            ..Default::default()
+        };
+        let server = ThrowAway::start(&options)?;
+        let dsn = server.dsn("postgres", "postgres");
+        (Some(server), dsn)
     };
     let truth = truth_file(args)?;
     let rollout = Rollout {
@@ -53,7 +49,8 @@ pub(super) fn run(args: &LabArgs, screen: &Screen) -> Done {
             Variant::Story
         },
         phases: Phases::default().scaled(args.scale),
-        ..Default::default()
+        // A throw-away server goes as a whole.
+        keep_schema: throw_away.is_some(),
     };
     let target = Target::resolve(Some(&dsn), &Environment::from_process())?;
     let running = rollout.start(&client_config(&dsn)?, &truth)?;

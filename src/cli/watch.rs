@@ -61,10 +61,8 @@ pub(super) async fn reach(dsn: Option<&str>, screen: &Screen) -> Result<Reached,
 fn refused(address: &str, checkup: &Checkup) -> Failure {
     let mut said = format!("{address} cannot be watched");
     for missing in checkup.missing.iter().filter(|missing| missing.fatal) {
-        said += &format!("\n  {}: {}", missing.what, missing.consequence);
-        if let Some(remedy) = &missing.remedy {
-            said += &format!("\n    {remedy}");
-        }
+        said.extend(["\n  ", &missing.what, ": ", &missing.consequence]);
+        said.extend(missing.remedy.iter().flat_map(|remedy| ["\n    ", remedy]));
     }
     if checkup.version < Version::OLDEST {
         Failure::TooOld(said)

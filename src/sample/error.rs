@@ -6,10 +6,13 @@ use tokio_postgres::error::SqlState;
 #[derive(Debug, thiserror::Error)]
 pub enum SampleError {
     /// The connection is broken, or the server shuts down.
-    #[error("the server went away: {0}; connect again once it is back")]
+    #[error("the server went away: {}; connect again once it is back", said(.0))]
     Gone(#[source] tokio_postgres::Error),
     /// The server gave up because of one of our own timeouts.
-    #[error("the server did not answer {query} within its timeout: {source}")]
+    #[error(
+        "the server did not answer {query} within its timeout: {}",
+        said(source)
+    )]
     Timeout {
         /// The question, as the file is called.
         query: &'static str,
@@ -25,7 +28,10 @@ pub enum SampleError {
         seconds: f64,
     },
     /// The role may not ask this.
-    #[error("the role may not run {query}: {source}; `pgjam doctor` prints the GRANT that helps")]
+    #[error(
+        "the role may not run {query}: {}; `pgjam doctor` prints the GRANT that helps",
+        said(source)
+    )]
     Privilege {
         /// The question, as the file is called.
         query: &'static str,
@@ -43,7 +49,7 @@ pub enum SampleError {
         column: &'static str,
     },
     /// Anything else that the server refused.
-    #[error("the server refused {query}: {source}")]
+    #[error("the server refused {query}: {}", said(source))]
     Refused {
         /// The question, as the file is called.
         query: &'static str,
@@ -74,4 +80,11 @@ impl SampleError {
             Self::Refused { query, source }
         }
     }
+}
+
+/// Gives the server's own words, which the driver's error leaves to its source.
+fn said(error: &tokio_postgres::Error) -> String {
+    let server = error.as_db_error().map(|said| said.message().to_owned());
+    let source = || std::error::Error::source(error).map(ToString::to_string);
+    server.or_else(source).unwrap_or_else(|| error.to_string())
 }
