@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::attribution::charge::SystemId;
-use crate::graph::{Basis, Table};
+use crate::graph::Basis;
 use crate::sample::Session;
 use crate::statement::StatementId;
 
@@ -121,7 +121,7 @@ pub(super) enum InTheWay {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Cell {
     pub(super) class: Class,
-    pub(super) table: Option<Table>,
+    pub(super) table: Option<Arc<str>>,
     pub(super) blocker: InTheWay,
 }
 

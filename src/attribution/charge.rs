@@ -14,7 +14,7 @@ use crate::attribution::cause::{Cell, Class, InTheWay, Why};
 use crate::attribution::history::History;
 use crate::attribution::interned::Interned;
 use crate::connect::APPLICATION_NAME;
-use crate::graph::{Party, Table, Wait, WaitGraph};
+use crate::graph::{Basis, Party, Wait, WaitGraph};
 use crate::names::{Names, Statements};
 use crate::pg::{LockMode, Oid};
 use crate::recording::Recording;
@@ -47,6 +47,8 @@ pub(super) struct Charge {
     pub(super) why: Option<Why>,
     /// For lock waits: the lock asked for.
     pub(super) lock: Option<(Arc<str>, LockMode)>,
+    /// For lock waits with a table: how the table is known.
+    pub(super) basis: Option<Basis>,
     /// How long the wait had lasted.
     pub(super) waited: Option<Span>,
 }
@@ -111,6 +113,7 @@ impl Charger<'_> {
                 seconds: seconds * share,
                 why: None,
                 lock: None,
+                basis: None,
                 waited: None,
             };
             if session.wait_event_type.as_deref() != Some("Lock") {
@@ -131,12 +134,13 @@ impl Charger<'_> {
             };
             let table = graph.table(node, wait, self.names, self.statements);
             for &(root, share) in graph.blame(node).iter() {
-                let cell = self.cell(charges, &graph, wait, root, table.clone());
-                let table = cell.table.as_ref().map(|table| Arc::clone(&table.name));
+                let name = table.as_ref().map(|table| Arc::clone(&table.name));
+                let cell = self.cell(charges, &graph, wait, root, name.clone());
                 let cell = charges.cells.number(cell);
                 charges.all.push(Charge {
-                    why: self.why(&graph, node, root, table.as_deref()),
+                    why: self.why(&graph, node, root, name.as_deref()),
                     lock: Some((Arc::clone(&wait.request.target.locktype), wait.request.mode)),
+                    basis: table.as_ref().map(|table| table.basis),
                     waited: graph.waited(wait),
                     ..charge(cell, share)
                 });
@@ -157,7 +161,7 @@ impl Charger<'_> {
         graph: &WaitGraph<'_>,
         wait: &Wait<'_>,
         root: petgraph::graph::NodeIndex,
-        table: Option<Table>,
+        table: Option<Arc<str>>,
     ) -> Cell {
         let queued = wait.hard.is_empty();
         let class = Class::of_lock(&wait.request.target.locktype, queued);

@@ -99,7 +99,7 @@ fn label(charges: &Charges, cell: &Cell) -> String {
     let at = cell
         .table
         .as_ref()
-        .map(|table| format!(" {}", table.name))
+        .map(|table| format!(" {table}"))
         .unwrap_or_default();
     let by = match &cell.blocker {
         InTheWay::System(Some(system)) => format!(" by {}", charges.systems.get(*system)),

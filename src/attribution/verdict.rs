@@ -380,14 +380,12 @@ fn cause(
             .find(arrived)
             .map(|&member| event_id(member))
     });
-    let inferred = cell
-        .table
-        .as_ref()
-        .is_some_and(|table| table.basis == Basis::Inferred);
+    let bases = tally(charges.iter().filter_map(|c| Some((c.basis?, c.seconds))));
+    let inferred = bases.first().is_some_and(|(basis, _)| *basis == Basis::Inferred);
     Cause {
         class: cell.class.name(),
         basis: if inferred { "inferred" } else { "measured" },
-        table: cell.table.as_ref().map(|table| table.name.to_string()),
+        table: cell.table.as_ref().map(ToString::to_string),
         lock: lock.map(|((kind, mode), _)| CauseLock {
             kind: kind.to_string(),
             mode: mode.name().to_owned(),
