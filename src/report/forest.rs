@@ -142,6 +142,11 @@ impl<'a> Forest<'a> {
         }
     }
 
+    /// Tells whether somebody waits for this node, shown below it or elsewhere.
+    pub(super) fn is_in_the_way(&self, n: usize) -> bool {
+        !self.children[n].is_empty() || !self.elsewhere[n].is_empty()
+    }
+
     /// Tells whether somebody waits here for a lock.
     pub(super) fn is_waiter(&self, n: usize) -> bool {
         self.wait[n].is_some() || self.view.nodes[n].waiting_ms.is_some()
