@@ -45,7 +45,7 @@ fn parts(reference: f64, ms: f64) -> (String, &'static str) {
 pub fn percent(share: f64) -> String {
     match share * 100.0 {
         p if p > 0.0 && p < 0.5 => "under 1 %".to_owned(),
-        p if p < 100.0 && p >= 99.5 => "over 99 %".to_owned(),
+        p if (99.5..100.0).contains(&p) => "over 99 %".to_owned(),
         p => format!("{p:.0} %"),
     }
 }
