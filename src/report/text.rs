@@ -30,7 +30,16 @@ pub fn render(report: &Report, style: &Style) -> String {
         }
     }
     if let Some(split) = report.diagnosis.splits.first() {
-        waterfall(&mut page, style, split);
+        // A split alone is no verdict: it names systems only where a finding does.
+        let verdict = report
+            .findings
+            .iter()
+            .map(|worded| &worded.finding)
+            .filter(|finding| finding.victim == split.victim)
+            .map(|finding| finding.verdict)
+            .min()
+            .unwrap_or(Verdict::Inconclusive);
+        waterfall(&mut page, style, split, verdict);
     }
     if !report.diagnosis.events.is_empty() {
         events(&mut page, style, &report.diagnosis);
@@ -205,7 +214,7 @@ fn effect_words(effect: &EventEffect) -> String {
     }
 }
 
-fn waterfall(page: &mut String, style: Style, split: &Split) {
+fn waterfall(page: &mut String, style: Style, split: &Split, verdict: Verdict) {
     heading(
         page,
         style,
@@ -218,11 +227,11 @@ fn waterfall(page: &mut String, style: Style, split: &Split) {
         vec![("before".to_owned(), 0.0, growth.before_ms, String::new())];
     let mut at = growth.before_ms;
     for part in &split.parts {
-        let may = cause(&part.cause, Scope::Culprit, Verdict::Proved);
+        let label = cause(&part.cause, Scope::Culprit, verdict);
         let range = part
             .ci95_ms
             .map_or_else(String::new, |ci| interval(part.delta_ms, ci));
-        rows.push((may, at, at + part.delta_ms, range));
+        rows.push((label, at, at + part.delta_ms, range));
         at += part.delta_ms;
     }
     rows.push((

@@ -45,7 +45,6 @@ fn colour_adds_nothing_but_colour() {
 #[test]
 fn a_suspicion_names_nobody_anywhere() {
     let mut diagnosis = county_rollout();
-    diagnosis.splits.clear();
     diagnosis.events.clear();
     diagnosis.worst = None;
     for finding in &mut diagnosis.findings {
