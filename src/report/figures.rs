@@ -26,7 +26,7 @@ fn parts(reference: f64, ms: f64) -> (String, &'static str) {
     let decimals = match (reference / scale).abs() {
         size if size >= 99.95 => 0,
         size if size >= 0.995 => 1,
-        size if size >= 0.095 => 2,
+        size if size >= 0.0095 => 2,
         _ => 3,
     };
     let number = format!("{:.decimals$}", ms / scale);
@@ -45,7 +45,7 @@ fn parts(reference: f64, ms: f64) -> (String, &'static str) {
 pub fn percent(share: f64) -> String {
     match share * 100.0 {
         p if p > 0.0 && p < 0.5 => "under 1 %".to_owned(),
-        p if p < 100.0 && p >= 99.5 => "over 99 %".to_owned(),
+        p if (99.5..100.0).contains(&p) => "over 99 %".to_owned(),
         p => format!("{p:.0} %"),
     }
 }
@@ -104,7 +104,7 @@ mod tests {
     fn an_interval_speaks_in_the_unit_of_its_estimate() {
         assert_eq!(interval(11.24, [10.1, 12.4]), "10.1 to 12.4");
         assert_eq!(interval(1_200.0, [900.0, 1_500.0]), "0.9 to 1.5");
-        assert_eq!(interval(0.07, [-0.0001, 0.17]), "0.000 to 0.170");
+        assert_eq!(interval(0.07, [-0.0001, 0.17]), "0.00 to 0.17");
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub fn render(view: &GraphView, role_may_signal: Option<bool>, style: &Style) ->
         .tops
         .iter()
         .copied()
-        .filter(|&n| !forest.children[n].is_empty() && !forest.in_cycle[n])
+        .filter(|&n| forest.is_in_the_way(n) && !forest.in_cycle[n])
         .take(ROOTS)
         .collect();
     if !tops.is_empty() || !view.cycles.is_empty() {

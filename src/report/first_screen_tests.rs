@@ -20,7 +20,7 @@ fn a_gate_is_cancelled_before_anybody_is_ended() {
 
 #[test]
 fn nobody_blocked_is_one_calm_line() {
-    assert_snapshot!(screen(&graph(Vec::new(), Vec::new())), @"");
+    assert_snapshot!(screen(&graph(Vec::new(), Vec::new())), @"Nobody waits for a lock at 14:03:34 UTC.");
 }
 
 #[test]
@@ -33,7 +33,28 @@ fn a_session_at_work_is_cancelled_first_and_fenced_by_its_start() {
         vec![row_edge(30, 10, "transactionid", 2_000.0)],
     );
     let page = render(&view, Some(true), &Style::default());
-    assert_snapshot!(page, @"");
+    assert_snapshot!(page, @r#"
+    1 session of 1 system is blocked, the longest for 2.0 s.
+      decision 1
+
+    Certain
+      reporting-07 (10, active) stands in the way of 1 session, over
+      public.state_counter, since 14:03:32: at work, transaction open for 180 ms.
+
+    Do first, gentlest first
+      1. Cancel the statement of reporting-07 (10): its transaction fails and must
+         be run again.
+         SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+         WHERE pid = 10 AND backend_start = '2026-11-23T14:00:10.000000Z';
+      2. If that does not help, end the session of reporting-07 (10): it must
+         reconnect as well.
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE pid = 10 AND backend_start = '2026-11-23T14:00:10.000000Z';
+      This role may signal these sessions.
+
+    Unknown
+      Whether it grows: this is one look.
+    "#);
     let (cancel, end) = (page.find("pg_cancel"), page.find("pg_terminate"));
     assert!(cancel < end);
 }
@@ -80,6 +101,6 @@ fn a_wait_without_a_visible_blocker_is_unknown_and_not_calm() {
     let mut view = graph(Vec::new(), Vec::new());
     view.unseen.insert("IPC: SafeSnapshot".to_owned(), 1);
     let page = screen(&view);
-    assert!(page.contains("no blocker could be seen"), "{page}");
+    assert!(page.contains("Who is in the way of 1 session"), "{page}");
     assert!(!page.contains("Nobody waits"));
 }

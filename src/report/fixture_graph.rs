@@ -137,7 +137,7 @@ pub(crate) fn graph(mut nodes: Vec<Node>, mut edges: Vec<Edge>) -> GraphView {
 /// So many sessions that queue for one row held by sync-12, which is away.
 pub(crate) fn convoy(waiters: i32) -> GraphView {
     let mut nodes = vec![node(4000, "sync-12", "idle in transaction", SYNC_UPDATE)];
-    let mut edges = Vec::new();
+    let (mut edges, mut queued) = (Vec::new(), Vec::new());
     for n in 1..=waiters {
         let system = if n % 3 == 1 {
             "decision".to_owned()
@@ -151,12 +151,19 @@ pub(crate) fn convoy(waiters: i32) -> GraphView {
         } else {
             edges.push(row_edge(4000 + n, 4001, "tuple", waited));
         }
-        edges.extend((2..n).map(|ahead| Edge {
+        queued.extend((2..n).map(|ahead| Edge {
             kind: EdgeKind::Soft,
             ..row_edge(4000 + n, 4000 + ahead, "tuple", waited)
         }));
     }
-    graph(nodes, edges)
+    // Everybody waits for the head; the queue's own order, n² edges, adds nobody behind it.
+    let mut view = graph(nodes, edges);
+    view.edges.extend(queued);
+    view.edges.sort_by_key(|edge| (edge.waiter, edge.blocker));
+    for (node, behind) in view.nodes.iter_mut().skip(1).rev().zip(0..) {
+        node.behind = behind;
+    }
+    view
 }
 
 /// Fourteen sessions behind sync-12.

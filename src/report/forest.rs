@@ -32,23 +32,23 @@ pub(super) struct Forest<'a> {
 impl<'a> Forest<'a> {
     /// Lays a graph out.
     pub(super) fn new(view: &'a GraphView) -> Self {
-        let by_pid: HashMap<i32, usize> = view
+        let backends: HashMap<i32, usize> = view
             .nodes
             .iter()
             .enumerate()
             .filter_map(|(n, node)| Some((node.party.pid?, n)))
             .collect();
-        let by_gid: HashMap<&str, usize> = view
+        let prepared: HashMap<&str, usize> = view
             .nodes
             .iter()
             .enumerate()
             .filter_map(|(n, node)| Some((node.party.gid.as_deref()?, n)))
             .collect();
         let ends = |edge: &Edge| {
-            let waiter = *by_pid.get(&edge.waiter)?;
+            let waiter = *backends.get(&edge.waiter)?;
             let blocker = match (&edge.blocker, &edge.blocker_gid) {
-                (Some(pid), _) => *by_pid.get(pid)?,
-                (None, Some(gid)) => *by_gid.get(gid.as_str())?,
+                (Some(pid), _) => *backends.get(pid)?,
+                (None, Some(gid)) => *prepared.get(gid.as_str())?,
                 (None, None) => return None,
             };
             (waiter != blocker).then_some((waiter, blocker))
@@ -56,7 +56,7 @@ impl<'a> Forest<'a> {
         let size = view.nodes.len();
         let mut in_cycle = vec![false; size];
         for pid in view.cycles.iter().flatten() {
-            if let Some(&n) = by_pid.get(pid) {
+            if let Some(&n) = backends.get(pid) {
                 in_cycle[n] = true;
             }
         }
@@ -140,6 +140,11 @@ impl<'a> Forest<'a> {
         for children in &mut self.children {
             children.sort_by(worst_first);
         }
+    }
+
+    /// Tells whether somebody waits for this node, shown below it or elsewhere.
+    pub(super) fn is_in_the_way(&self, n: usize) -> bool {
+        !self.children[n].is_empty() || !self.elsewhere[n].is_empty()
     }
 
     /// Tells whether somebody waits here for a lock.

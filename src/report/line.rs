@@ -88,7 +88,11 @@ impl Line {
             left -= shown.width();
             if style.color && ink != Ink::Plain && !shown.is_empty() {
                 let paint = ink.style();
-                page.push_str(&format!("{paint}{shown}{paint:#}"));
+                page.extend([
+                    paint.render().to_string().as_str(),
+                    shown,
+                    anstyle::Reset.render().to_string().as_str(),
+                ]);
             } else {
                 page.push_str(shown);
             }

@@ -26,11 +26,20 @@ pub fn render(report: &Report, style: &Style) -> String {
     if !report.findings.is_empty() {
         table(&mut page, style, &report.findings);
         for worded in report.findings.iter().take(IN_FULL) {
-            in_full(&mut page, style, worded);
+            in_full(&mut page, style, worded, &report.headline);
         }
     }
     if let Some(split) = report.diagnosis.splits.first() {
-        waterfall(&mut page, style, split);
+        // A split alone is no verdict: it names systems only where a finding does.
+        let verdict = report
+            .findings
+            .iter()
+            .map(|worded| &worded.finding)
+            .filter(|finding| finding.victim == split.victim)
+            .map(|finding| finding.verdict)
+            .min()
+            .unwrap_or(Verdict::Inconclusive);
+        waterfall(&mut page, style, split, verdict);
     }
     if !report.diagnosis.events.is_empty() {
         events(&mut page, style, &report.diagnosis);
@@ -65,14 +74,14 @@ const fn verdict_ink(verdict: Verdict) -> Ink {
 
 fn table(page: &mut String, style: Style, findings: &[Worded]) {
     heading(page, style, "Findings");
-    let wide = style.width.saturating_sub(50).max(16);
+    let wide = style.width.saturating_sub(52).max(16);
     let head = format!(
         " #  {} {} {} {} {}",
         column("verdict", 12),
-        column("victim, and below it the cause", wide),
+        column("victim; below it, the cause", wide),
         right("ms/call", 8),
         right("95 % interval", 15),
-        right("share", 8)
+        right("share", 9)
     );
     Line::default().plus(Ink::Faint, &head).write(page, style);
     for worded in findings.iter().take(IN_TABLE) {
@@ -89,7 +98,7 @@ fn table(page: &mut String, style: Style, findings: &[Worded]) {
                 &finding
                     .share_of_growth
                     .map_or_else(|| "—".to_owned(), percent),
-                8
+                9
             ),
         );
         Line::new(&format!("{:>2}  ", finding.rank))
@@ -157,10 +166,16 @@ fn cause(cause: &Cause, scope: Scope, verdict: Verdict) -> String {
     parts.join(" · ")
 }
 
-fn in_full(page: &mut String, style: Style, worded: &Worded) {
+fn in_full(page: &mut String, style: Style, worded: &Worded, headline: &str) {
     let number = format!("{:>2}. ", worded.finding.rank);
     page.push('\n');
-    paragraph(page, style, Ink::Plain, &number, &worded.sentence);
+    // What stands on top of the page is not said twice.
+    let sentence = if worded.sentence == headline {
+        "This is the sentence above."
+    } else {
+        &worded.sentence
+    };
+    paragraph(page, style, Ink::Plain, &number, sentence);
     if let Some(effect) = &worded.finding.event_effect {
         paragraph(page, style, Ink::Faint, "    ", &effect_words(effect));
     }
@@ -199,7 +214,7 @@ fn effect_words(effect: &EventEffect) -> String {
     }
 }
 
-fn waterfall(page: &mut String, style: Style, split: &Split) {
+fn waterfall(page: &mut String, style: Style, split: &Split, verdict: Verdict) {
     heading(
         page,
         style,
@@ -212,11 +227,11 @@ fn waterfall(page: &mut String, style: Style, split: &Split) {
         vec![("before".to_owned(), 0.0, growth.before_ms, String::new())];
     let mut at = growth.before_ms;
     for part in &split.parts {
-        let may = cause(&part.cause, Scope::Culprit, Verdict::Proved);
+        let label = cause(&part.cause, Scope::Culprit, verdict);
         let range = part
             .ci95_ms
             .map_or_else(String::new, |ci| interval(part.delta_ms, ci));
-        rows.push((may, at, at + part.delta_ms, range));
+        rows.push((label, at, at + part.delta_ms, range));
         at += part.delta_ms;
     }
     rows.push((
@@ -343,7 +358,7 @@ fn many_events(page: &mut String, style: Style, alike: &[&Event]) {
     let names: Vec<String> = alike.iter().map(|event| event.label.clone()).collect();
     let head = format!("{}  ", first.at.0.to_clock());
     let text = format!(
-        "{} began to write until {}: no effect on others ({})",
+        "{} began to write, the last at {}: no effect on others ({})",
         plural(alike.len(), "system"),
         last.at.0.to_clock(),
         list(&names)

@@ -45,7 +45,6 @@ fn colour_adds_nothing_but_colour() {
 #[test]
 fn a_suspicion_names_nobody_anywhere() {
     let mut diagnosis = county_rollout();
-    diagnosis.splits.clear();
     diagnosis.events.clear();
     diagnosis.worst = None;
     for finding in &mut diagnosis.findings {
@@ -58,7 +57,7 @@ fn a_suspicion_names_nobody_anywhere() {
 
 #[test]
 fn hostile_texts_stay_within_the_page() {
-    let hostile = "\u{1b}]0;x\u{7}\r\n\u{202e}行政<script>".repeat(30_000);
+    let hostile = "\u{1b}]0;x\u{7}\r\n\u{202e}行政<script>".repeat(3_000);
     let mut diagnosis = county_rollout();
     let finding = &mut diagnosis.findings[0];
     finding.victim.query.clone_from(&hostile);

@@ -83,21 +83,30 @@ pub(super) fn system(node: &Node) -> String {
     }
 }
 
-/// Names what a waiter asks for: `ShareLock on public.state_counter (inferred)`.
-fn asked(edge: &Edge) -> String {
-    let what = match (&edge.lock.table, edge.lock.kind.as_str()) {
-        (Some(table), "relation") => table.clone(),
-        (Some(table), "tuple" | "transactionid") => format!("row of {table}"),
-        (Some(table), kind) => format!("{kind} of {table}"),
-        (None, "transactionid" | "tuple") => "a row".to_owned(),
-        (None, kind) => kind.to_owned(),
+/// Names what a waiter asks for: `ShareLock on a row of public.state_counter (inferred)`.
+///
+/// A table that the statement before it names already is not named again.
+fn asked(edge: &Edge, statement: &str) -> String {
+    let is_row = matches!(edge.lock.kind.as_str(), "tuple" | "transactionid");
+    let table = edge.lock.table.as_deref();
+    let is_said = table.is_some_and(|table| {
+        let name = table.strip_prefix("public.").unwrap_or(table);
+        statement.split(' ').any(|word| word == name)
+    });
+    let what = match table {
+        Some(_) if is_said && is_row => " on a row".to_owned(),
+        Some(_) if is_said => String::new(),
+        Some(table) if is_row => format!(" on a row of {table}"),
+        Some(table) => format!(" on {table}"),
+        None if is_row => " on a row".to_owned(),
+        None => format!(" on {}", edge.lock.kind),
     };
     let inferred = if edge.lock.table_basis == Some("inferred") {
         " (inferred)"
     } else {
         ""
     };
-    format!("{} on {what}{inferred}", edge.lock.mode)
+    format!("{}{what}{inferred}", edge.lock.mode)
 }
 
 struct Page<'a> {
@@ -130,7 +139,7 @@ impl Page<'_> {
             .tops
             .iter()
             .copied()
-            .filter(|&n| !self.forest.children[n].is_empty() || self.forest.in_cycle[n])
+            .filter(|&n| self.forest.is_in_the_way(n) || self.forest.in_cycle[n])
             .collect();
         for &top in tops.iter().take(ROOTS) {
             self.top(top);
@@ -201,9 +210,14 @@ impl Page<'_> {
         let children = self.forest.children[n].clone();
         let again = self.forest.elsewhere[n].len();
         let rows = fold(&self.forest, &children);
-        let hidden = rows.len().saturating_sub(BREADTH);
-        let last = rows.len().min(BREADTH);
-        for (at, row) in rows.iter().take(BREADTH).enumerate() {
+        // A line that says "one more" is no shorter than the one it stands for.
+        let last = if rows.len() <= BREADTH + 1 {
+            rows.len()
+        } else {
+            BREADTH
+        };
+        let hidden = rows.len() - last;
+        for (at, row) in rows.iter().take(last).enumerate() {
             let is_end = at + 1 == last && hidden == 0 && again == 0;
             let branch = format!("{margin}{}", if is_end { "└─ " } else { "├─ " });
             self.row(row, &branch);
@@ -222,7 +236,7 @@ impl Page<'_> {
             }
         }
         if hidden > 0 {
-            let rest: Vec<usize> = rows[BREADTH..].iter().flatten().copied().collect();
+            let rest: Vec<usize> = rows[last..].iter().flatten().copied().collect();
             let longest = rest
                 .iter()
                 .map(|&n| self.forest.longest_ms[n])
@@ -283,12 +297,17 @@ impl Page<'_> {
         let mut line = Line::default()
             .plus(Ink::Faint, branch)
             .plus(Ink::Plain, &format!("{} ", column(&who, place.max(16))))
-            .plus(Ink::Wait, &waited);
-        if let Some(edge) = self.forest.wait[first] {
-            line = line.plus(Ink::Plain, &format!("  {}", asked(edge)));
+            .plus(Ink::Wait, &format!("{waited:<7}"));
+        let statement = node
+            .query
+            .as_deref()
+            .map(statement_name)
+            .unwrap_or_default();
+        if !statement.is_empty() {
+            line = line.plus(Ink::Plain, &format!("  {statement}"));
         }
-        if let Some(query) = &node.query {
-            line = line.plus(Ink::Faint, &format!("  {}", statement_name(query)));
+        if let Some(edge) = self.forest.wait[first] {
+            line = line.plus(Ink::Faint, &format!("  {}", asked(edge, &statement)));
         }
         self.write(line);
     }

@@ -26,7 +26,7 @@ fn the_worst_root_comes_first_and_its_queue_below_it() {
 
 #[test]
 fn nobody_waiting_is_one_calm_line() {
-    assert_snapshot!(drawn(&graph(Vec::new(), Vec::new())), @"");
+    assert_snapshot!(drawn(&graph(Vec::new(), Vec::new())), @"Nobody waits for a lock at 14:03:34 UTC.");
 }
 
 #[test]
@@ -60,7 +60,17 @@ fn a_waiter_with_two_holders_stands_once_and_is_referred_to_once() {
     );
     let page = drawn(&view);
     assert_eq!(page.matches("decision").count(), 1);
-    assert_snapshot!(page, @"");
+    assert_snapshot!(page, @r#"
+    ● 10 sync-01  idle in transaction  2 sessions behind it
+    │    the application is away, its transaction open for 180 ms
+    │    SELECT 1
+    ├─ 30 decision             500 ms   UPDATE state_counter  ShareLock on a row
+    └─ 31 intake-01            400 ms   UPDATE state_counter  ShareLock on a row
+    ● 20 sync-02  active  1 session behind it
+    │    at work, transaction open for 180 ms
+    │    SELECT 2
+    └─ 30 waits for it too, shown elsewhere
+    "#);
 }
 
 #[test]
@@ -78,7 +88,16 @@ fn a_deadlock_is_called_one() {
         ],
     );
     view.cycles = vec![vec![10, 20]];
-    assert_snapshot!(drawn(&view), @"");
+    assert_snapshot!(drawn(&view), @r#"
+    deadlock 10 → 20 → 10  the server breaks it after deadlock_timeout
+    ● 10 sync-01  active  3 sessions behind it
+    │    part of a deadlock
+    │    UPDATE public.state_counter SET total = total + $1, changed_at = now() WHE…
+    └─ 30 decision             400 ms   UPDATE state_counter  ExclusiveLock on a row
+    ● 20 sync-02  active  3 sessions behind it
+    │    part of a deadlock
+    │    UPDATE public.state_counter SET total = total + $1, changed_at = now() WHE…
+    "#);
 }
 
 #[test]
@@ -94,7 +113,11 @@ fn a_prepared_transaction_is_a_root_with_a_name() {
         ],
         vec![edge],
     );
-    assert_snapshot!(drawn(&view), @"");
+    assert_snapshot!(drawn(&view), @r#"
+    ● 'settle-2026-11-23' ledger  prepared  1 session behind it
+    │    prepared 3 h 12 min ago and never ends by itself
+    └─ 30 decision             1 min 30 s  UPDATE state_counter  ShareLock on a row…
+    "#);
 }
 
 #[test]
@@ -126,7 +149,7 @@ fn a_graph_that_contradicts_itself_is_still_drawn() {
 
 #[test]
 fn texts_cannot_leave_their_line() {
-    let hostile = "\u{1b}[2J\r\n\u{7}\u{202e}'\"<script>".repeat(40_000);
+    let hostile = "\u{1b}[2J\r\n\u{7}\u{202e}'\"<script>".repeat(2_000);
     let mut view = row_queue();
     for node in &mut view.nodes {
         node.query = Some(hostile.clone());
