@@ -381,7 +381,9 @@ fn cause(
             .map(|&member| event_id(member))
     });
     let bases = tally(charges.iter().filter_map(|c| Some((c.basis?, c.seconds))));
-    let inferred = bases.first().is_some_and(|(basis, _)| *basis == Basis::Inferred);
+    let inferred = bases
+        .first()
+        .is_some_and(|(basis, _)| *basis == Basis::Inferred);
     Cause {
         class: cell.class.name(),
         basis: if inferred { "inferred" } else { "measured" },

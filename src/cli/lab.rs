@@ -34,6 +34,8 @@ pub(super) fn run(args: &LabArgs, screen: &Screen) -> Done {
         screen.note("starting a throw-away PostgreSQL");
         let options = server::Options {
             pg_bin: args.pg_bin.clone(),
+            // The story is about locks: how slow this machine's disk is today is not part of it.
+            fsync: false,
             ..Default::default()
         };
         let server = ThrowAway::start(&options)?;

@@ -3,8 +3,8 @@
 //! ```text
 //!  connect ─▶ doctor ─▶ ticks ─▶ recording folder ─▶ (attribution reads it from there)
 //! ```
-//! The recording is sealed every few seconds, so that whatever ends the watch leaves
-//! what was seen until then.
+//! The recording is written beside the watch and made safe every few seconds: a slow
+//! disk delays no look, and whatever ends the watch leaves what was seen until then.
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::graph::WaitGraph;
 use crate::graph::view::Vocabulary;
 use crate::names::{Names, Statements};
 use crate::pg::Version;
-use crate::recording::Writer;
+use crate::recording::{Entry, Recorder};
 use crate::report::first_screen;
 use crate::sample::live::{Options, Source};
 use crate::sample::{Declared, Loss, SampleError, Server, Snapshot};
@@ -27,8 +27,6 @@ use crate::system::Naming;
 
 /// How often `pg_stat_statements` is read.
 const COUNT_EVERY: Duration = Duration::from_secs(2);
-/// How often the recording is made safe.
-const SEAL_EVERY: Duration = Duration::from_secs(5);
 /// So many ticks in a row may run into a timeout of ours before we give up.
 const TIMEOUTS: u32 = 20;
 
@@ -90,12 +88,12 @@ impl Watch<'_> {
         screen: &Screen,
         stop: impl Future<Output = ()>,
     ) -> Result<(), Failure> {
-        let mut writer = Writer::create(&self.folder, &reached.server)?;
-        for event in self.events {
-            writer.declared(&Declared {
-                at: event.at,
-                label: event.label.as_str().into(),
-            });
+        let mut recorder = Recorder::create(&self.folder, &reached.server)?;
+        for Event { label, at } in self.events {
+            recorder.take(Entry::Declared(Declared {
+                at: *at,
+                label: label.as_str().into(),
+            }));
         }
         let options = Options {
             hz: self.hz,
@@ -104,44 +102,38 @@ impl Watch<'_> {
             ..Options::default()
         };
         let mut source = Source::new(reached.session.client(), options).await?;
-        let watched = self.ticks(&mut source, &mut writer, screen, stop).await;
-        let ticks = match watched {
-            Ok(ticks) => ticks,
-            Err(Failure::Sample(error)) => {
-                writer.finish()?;
-                let kept = self.folder.display();
-                return Err(Failure::Lost(format!(
-                    "{error}\n  what was seen until then is kept: pgjam report {kept}"
-                )));
-            }
-            Err(other) => return Err(other),
-        };
-        writer.finish()?;
-        if ticks == 0 {
-            Err(Failure::Interrupted)
-        } else {
-            Ok(())
+        let mut live = Live::new(self.naming);
+        let watched = self
+            .ticks(&mut source, &mut recorder, &mut live, screen, stop)
+            .await;
+        recorder.finish(live.last)?;
+        match watched {
+            Ok(()) if live.ticks == 0 => Err(Failure::Interrupted),
+            Err(Failure::Sample(error)) => Err(Failure::Lost(format!(
+                "{error}\n  what was seen until then is kept: pgjam report {}",
+                self.folder.display()
+            ))),
+            other => other,
         }
     }
 
     async fn ticks(
         &self,
         source: &mut Source<'_>,
-        writer: &mut Writer,
+        recorder: &mut Recorder,
+        live: &mut Live<'_>,
         screen: &Screen,
         stop: impl Future<Output = ()>,
-    ) -> Result<usize, Failure> {
+    ) -> Result<(), Failure> {
         let mut stop = std::pin::pin!(stop);
         let mut progress = screen.progress(self.duration);
-        let mut live = Live::new(self.naming);
         let begun = Instant::now();
-        let (mut counted, mut sealed): (Option<Instant>, Instant) = (None, begun);
-        let (mut ticks, mut timeouts) = (0, 0);
-        let mut over = false;
-        while !over {
+        let mut counted: Option<Instant> = None;
+        let mut timeouts = 0;
+        while begun.elapsed() < self.duration {
             if counted.is_none_or(|counted| counted.elapsed() >= COUNT_EVERY) {
                 counted = Some(Instant::now());
-                self.count(source, writer).await?;
+                count(source, recorder).await?;
             }
             let tick = tokio::select! {
                 () = &mut stop => break,
@@ -151,61 +143,51 @@ impl Watch<'_> {
                 Ok(snapshot) => snapshot,
                 Err(SampleError::Timeout { .. }) if timeouts < TIMEOUTS => {
                     timeouts += 1;
-                    let at = live.last;
-                    writer.loss(&Loss {
-                        at,
-                        kind: "timed_out_ticks".into(),
+                    let kind = "timed_out_ticks".into();
+                    recorder.take(Entry::Loss(Loss {
+                        at: live.last,
+                        kind,
                         count: 1,
-                    });
+                    }));
                     continue;
                 }
                 Err(error) => return Err(error.into()),
             };
             timeouts = 0;
-            ticks += 1;
             for text in source.learned() {
-                writer.statement(&text);
                 live.statements.learn(&text);
+                recorder.take(Entry::Statement(text));
             }
             for name in source.names(&snapshot).await {
-                writer.name(&name);
                 live.names.learn(&name);
+                recorder.take(Entry::Name(name));
             }
             for loss in source.losses() {
-                writer.loss(&loss);
+                recorder.take(Entry::Loss(loss));
             }
-            writer.snapshot(&snapshot);
-            if ticks == 1 {
+            if live.ticks == 0 {
                 screen.note(&live.first_screen(&snapshot, screen));
             }
             progress.at(&live.status(&snapshot));
-            if sealed.elapsed() >= SEAL_EVERY {
-                sealed = Instant::now();
-                seal(writer, screen);
+            recorder.take(Entry::Snapshot(snapshot));
+            if let Some(trouble) = recorder.trouble() {
+                screen.note(&format!("the recording waits in memory: {trouble}"));
             }
-            over = begun.elapsed() >= self.duration;
         }
         progress.done();
-        self.count(source, writer).await?;
-        Ok(ticks)
-    }
-
-    async fn count(&self, source: &mut Source<'_>, writer: &mut Writer) -> Result<(), Failure> {
-        match source.counters().await {
-            Ok(Some(counters)) => writer.counters(&counters),
-            // Ticks go on without counters; their own losses say what was refused.
-            Ok(None) | Err(SampleError::Timeout { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        Ok(())
+        count(source, recorder).await
     }
 }
 
-/// Makes the recording safe; a full disk does not end the watch, the rows wait in memory.
-fn seal(writer: &mut Writer, screen: &Screen) {
-    if let Err(error) = writer.seal() {
-        screen.note(&format!("the recording waits in memory: {error}"));
+/// Reads the counters, if there are any.
+async fn count(source: &mut Source<'_>, recorder: &mut Recorder) -> Result<(), Failure> {
+    match source.counters().await {
+        Ok(Some(counters)) => recorder.take(Entry::Counters(counters)),
+        // Ticks go on without counters; their own losses say what was refused.
+        Ok(None) | Err(SampleError::Timeout { .. }) => {}
+        Err(error) => return Err(error.into()),
     }
+    Ok(())
 }
 
 /// What is known while the watch goes on.
@@ -213,6 +195,7 @@ struct Live<'a> {
     naming: &'a Naming,
     names: Names,
     statements: Statements,
+    ticks: usize,
     last: crate::time::Timestamp,
 }
 
@@ -222,6 +205,7 @@ impl<'a> Live<'a> {
             naming,
             names: Names::default(),
             statements: Statements::default(),
+            ticks: 0,
             last: crate::time::Timestamp::default(),
         }
     }
@@ -243,6 +227,7 @@ impl<'a> Live<'a> {
     /// Words the state of things for a line of progress.
     fn status(&mut self, snapshot: &Snapshot) -> String {
         self.last = snapshot.tick.at;
+        self.ticks += 1;
         let active = snapshot
             .sessions
             .iter()

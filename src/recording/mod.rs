@@ -19,6 +19,7 @@
 
 mod format;
 mod reader;
+mod recorder;
 mod writer;
 
 use std::io;
@@ -26,6 +27,7 @@ use std::path::PathBuf;
 
 use crate::sample::{Counters, Declared, Loss, Name, Server, Snapshot, StatementText};
 
+pub use self::recorder::{Entry, Recorder};
 pub use self::writer::Writer;
 
 /// A recording, read into memory, in order of time.

@@ -1,0 +1,151 @@
+//! A writer on a thread of its own, so that a slow disk cannot delay a look.
+//!
+//! The watcher hands rows over and goes on. Rows that a stalled disk leaves no room
+//! for are dropped and counted (`dropped_rows`), like those beyond the writer's own bound.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::{RecordingError, Writer};
+use crate::sample::{Counters, Declared, Loss, Name, Server, Snapshot, StatementText};
+use crate::time::Timestamp;
+
+/// How often the recording is made safe.
+const SEAL_EVERY: Duration = Duration::from_secs(5);
+/// So many rows may wait for the disk: minutes of ticks.
+const WAITING: usize = 4_096;
+
+/// What a recording consists of.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// A tick.
+    Snapshot(Snapshot),
+    /// A look at the counters.
+    Counters(Counters),
+    /// A text.
+    Statement(StatementText),
+    /// A name.
+    Name(Name),
+    /// Something told.
+    Declared(Declared),
+    /// Something lost.
+    Loss(Loss),
+}
+
+/// A recording that is being written elsewhere.
+#[derive(Debug)]
+pub struct Recorder {
+    entries: Option<SyncSender<Entry>>,
+    thread: Option<JoinHandle<Result<(), RecordingError>>>,
+    trouble: Arc<Mutex<Option<String>>>,
+    dropped: u64,
+}
+
+impl Recorder {
+    /// Begins, or goes on with, the recording of `server` in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::create`], or where the machine gives no thread.
+    pub fn create(folder: &Path, server: &Server) -> Result<Self, RecordingError> {
+        let writer = Writer::create(folder, server)?;
+        let (entries, received) = sync_channel(WAITING);
+        let trouble = Arc::new(Mutex::new(None));
+        let told = Arc::clone(&trouble);
+        let thread = std::thread::Builder::new()
+            .name("recorder".to_owned())
+            .spawn(move || write(writer, &received, &told))
+            .map_err(|source| RecordingError::Io {
+                path: folder.to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            entries: Some(entries),
+            thread: Some(thread),
+            trouble,
+            dropped: 0,
+        })
+    }
+
+    /// Hands an entry over, without waiting for the disk.
+    pub fn take(&mut self, entry: Entry) {
+        let sent = self.entries.as_ref().map(|entries| entries.try_send(entry));
+        if let Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) = sent {
+            self.dropped += 1;
+        }
+    }
+
+    /// Tells what the disk refused since the last call; the watch goes on all the same.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    /// Writes what is left.
+    ///
+    /// # Errors
+    ///
+    /// Where the last rows could not be written.
+    pub fn finish(mut self, at: Timestamp) -> Result<(), RecordingError> {
+        if self.dropped > 0 {
+            let lost = Loss {
+                at,
+                kind: "dropped_rows".into(),
+                count: self.dropped,
+            };
+            // Here waiting is right: this is the last entry.
+            self.entries
+                .as_ref()
+                .map(|entries| entries.send(Entry::Loss(lost)));
+        }
+        self.join()
+    }
+
+    fn join(&mut self) -> Result<(), RecordingError> {
+        self.entries = None;
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(written)) => written,
+            // A panic was reported as it happened; what was sealed is safe.
+            Some(Err(_)) | None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        let _ = self.join();
+    }
+}
+
+/// Writes entries until nobody hands any over.
+fn write(
+    mut writer: Writer,
+    entries: &Receiver<Entry>,
+    trouble: &Mutex<Option<String>>,
+) -> Result<(), RecordingError> {
+    let mut due = Instant::now() + SEAL_EVERY;
+    loop {
+        match entries.recv_timeout(due.saturating_duration_since(Instant::now())) {
+            Ok(Entry::Snapshot(snapshot)) => writer.snapshot(&snapshot),
+            Ok(Entry::Counters(counters)) => writer.counters(&counters),
+            Ok(Entry::Statement(text)) => writer.statement(&text),
+            Ok(Entry::Name(name)) => writer.name(&name),
+            Ok(Entry::Declared(declared)) => writer.declared(&declared),
+            Ok(Entry::Loss(loss)) => writer.loss(&loss),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return writer.finish(),
+        }
+        if Instant::now() >= due {
+            if let Err(error) = writer.seal() {
+                *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+            }
+            due = Instant::now() + SEAL_EVERY;
+        }
+    }
+}
