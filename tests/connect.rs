@@ -383,6 +383,7 @@ fn with_certificate(server: &ThrowAway, name: &str) -> bool {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn tls_verifies_what_the_mode_asks_for() {
     let server = server();
     if !with_certificate(&server, "right.invalid") {
