@@ -61,4 +61,5 @@ impl Report {
         }
     }
 }
-#[cfg(test)] mod look;
+#[cfg(test)]
+mod look;

@@ -3,13 +3,16 @@
 use askama::Template;
 
 use crate::attribution::finding::{CallsBasis, Event, Finding, Growth, Scope, Verdict};
-use crate::report::markup::{clean, figure};
+use crate::report::markup::{clean, figure, line};
 use crate::report::svg::{self, NARROW, WIDE};
 use crate::report::{Report, Worded};
 use crate::time::{Rfc3339, Span};
 
 /// More characters of one statement than this are cut, with a note.
 const LONGEST_SQL: usize = 4_000;
+
+/// A sentence longer than this quotes a statement that should not be in it whole.
+const LONGEST_SENTENCE: usize = 1_000;
 
 /// The page; the template is the only reader.
 #[derive(Template)]
@@ -133,7 +136,7 @@ impl Page {
         let graph = diagnosis.worst.as_ref().unwrap_or(&diagnosis.last);
         Self {
             css: include_str!("../../../reports/report.css"),
-            headline: clean(&report.headline).into_owned(),
+            headline: line(&report.headline, LONGEST_SENTENCE),
             server: clean(&format!(
                 "{}, PostgreSQL {}{role}",
                 server.address, server.version_num
@@ -209,7 +212,7 @@ fn victim_words(system: Option<&str>, systems: &[String], query: &str) -> String
         Some(system) => system.to_owned(),
         None => format!("{} systems that share it", systems.len()),
     };
-    format!("{who}: {}", crate::report::markup::line(query, 140))
+    format!("{who}: {}", line(query, 140))
 }
 
 fn loss_facts(report: &Report) -> Vec<Fact> {
@@ -278,12 +281,12 @@ impl FindingView {
                 Scope::Object => "a hot object, no single culprit",
                 Scope::Own => "nobody is in the way",
             },
-            sentence: clean(&worded.sentence).into_owned(),
+            sentence: line(&worded.sentence, LONGEST_SENTENCE),
             figures: figures(finding),
             advice: worded
                 .advice
                 .iter()
-                .map(|advice| clean(advice).into_owned())
+                .map(|advice| line(advice, LONGEST_SENTENCE))
                 .collect(),
             statements: statements(finding),
             evidence: evidence(finding),
