@@ -62,4 +62,3 @@ impl Report {
     }
 }
 #[cfg(test)]
-mod look;

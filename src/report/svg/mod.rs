@@ -8,6 +8,7 @@
 mod canvas;
 mod fold;
 mod graph;
+mod layout;
 mod marks;
 mod time_chart;
 mod waterfall;
