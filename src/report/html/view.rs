@@ -1,5 +1,7 @@
 //! What the template prints: plain texts and finished pictures, in the page's order.
 
+use std::fmt::Write as _;
+
 use askama::Template;
 
 use crate::attribution::finding::{CallsBasis, Event, Finding, Growth, Scope, Verdict};
@@ -377,14 +379,16 @@ fn evidence(finding: &Finding) -> String {
         evidence.samples, evidence.ticks
     );
     if let Some(wait) = evidence.longest_wait_ms {
-        said += &format!(", the longest {}", span(wait));
+        let _ = write!(said, ", the longest {}", span(wait));
     }
-    said += &format!(
+    let _ = write!(
+        said,
         "; {} blocks of time before, {} after",
         evidence.blocks[0], evidence.blocks[1]
     );
     if let Some(growth) = &finding.growth {
-        said += &format!(
+        let _ = write!(
+            said,
             "; {:.0} calls from {}, {:.0} from {}, {}",
             growth.calls_before,
             stretch(growth.window_before),
@@ -402,7 +406,10 @@ fn statements(finding: &Finding) -> Vec<Statement> {
         .system
         .clone()
         .unwrap_or_else(|| victim.systems.join(", "));
-    let mut statements = vec![statement(format!("Who got slower: {whose}"), &victim.query)];
+    let mut statements = vec![statement(
+        &format!("Who got slower: {whose}"),
+        &victim.query,
+    )];
     for amplifier in &finding.cause.through {
         let name = amplifier
             .system
@@ -413,7 +420,7 @@ fn statements(finding: &Finding) -> Vec<Statement> {
             amplifier
                 .query
                 .as_deref()
-                .map(|sql| statement(caption, sql)),
+                .map(|sql| statement(&caption, sql)),
         );
     }
     if let Some(blocker) = &finding.cause.blocker {
@@ -426,15 +433,15 @@ fn statements(finding: &Finding) -> Vec<Statement> {
             _ => "",
         };
         let caption = format!("Who held it: {name}{basis}");
-        statements.extend(blocker.query.as_deref().map(|sql| statement(caption, sql)));
+        statements.extend(blocker.query.as_deref().map(|sql| statement(&caption, sql)));
     }
     statements
 }
 
-fn statement(caption: String, sql: &str) -> Statement {
+fn statement(caption: &str, sql: &str) -> Statement {
     let end = sql.char_indices().nth(LONGEST_SQL).map(|(end, _)| end);
     Statement {
-        caption: clean(&caption).into_owned(),
+        caption: clean(caption).into_owned(),
         sql: clean(end.map_or(sql, |end| &sql[..end])).into_owned(),
         cut: end.map(|_| {
             format!(
