@@ -25,4 +25,5 @@ pub const WIDE: u32 = 1080;
 pub const NARROW: u32 = 400;
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests;
