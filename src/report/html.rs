@@ -18,4 +18,5 @@ pub fn render(report: &Report) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests;

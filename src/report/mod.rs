@@ -1,6 +1,7 @@
 //! One worded report; text, JSON, SVG and HTML are pure renderers of it.
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod browser_tests;
 #[cfg(test)]
 pub(crate) mod fixture;

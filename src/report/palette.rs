@@ -65,10 +65,10 @@ pub(crate) fn style_sheet() -> String {
         ".pgjam text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;\
          font-variant-numeric:tabular-nums}",
     );
-    // Event marks are the only strokes in their colour; plotters cannot dash a line itself.
+    // Event marks are the only polylines in their colour; plotters cannot dash one itself.
     let _ = write!(
         css,
-        ".pgjam line[stroke='{}']{{stroke-dasharray:3 3}}",
+        ".pgjam polyline[stroke='{}']{{stroke-dasharray:3 3}}",
         MARK.light
     );
     css.push_str("@media (prefers-color-scheme:dark){");

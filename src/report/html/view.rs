@@ -1,15 +1,20 @@
 //! What the template prints: plain texts and finished pictures, in the page's order.
 
+use std::fmt::Write as _;
+
 use askama::Template;
 
 use crate::attribution::finding::{CallsBasis, Event, Finding, Growth, Scope, Verdict};
-use crate::report::markup::{clean, figure};
+use crate::report::markup::{clean, figure, line};
 use crate::report::svg::{self, NARROW, WIDE};
 use crate::report::{Report, Worded};
 use crate::time::{Rfc3339, Span};
 
 /// More characters of one statement than this are cut, with a note.
 const LONGEST_SQL: usize = 4_000;
+
+/// A sentence longer than this quotes a statement that should not be in it whole.
+const LONGEST_SENTENCE: usize = 1_000;
 
 /// The page; the template is the only reader.
 #[derive(Template)]
@@ -133,7 +138,7 @@ impl Page {
         let graph = diagnosis.worst.as_ref().unwrap_or(&diagnosis.last);
         Self {
             css: include_str!("../../../reports/report.css"),
-            headline: clean(&report.headline).into_owned(),
+            headline: line(&report.headline, LONGEST_SENTENCE),
             server: clean(&format!(
                 "{}, PostgreSQL {}{role}",
                 server.address, server.version_num
@@ -209,7 +214,7 @@ fn victim_words(system: Option<&str>, systems: &[String], query: &str) -> String
         Some(system) => system.to_owned(),
         None => format!("{} systems that share it", systems.len()),
     };
-    format!("{who}: {}", crate::report::markup::line(query, 140))
+    format!("{who}: {}", line(query, 140))
 }
 
 fn loss_facts(report: &Report) -> Vec<Fact> {
@@ -278,12 +283,12 @@ impl FindingView {
                 Scope::Object => "a hot object, no single culprit",
                 Scope::Own => "nobody is in the way",
             },
-            sentence: clean(&worded.sentence).into_owned(),
+            sentence: line(&worded.sentence, LONGEST_SENTENCE),
             figures: figures(finding),
             advice: worded
                 .advice
                 .iter()
-                .map(|advice| clean(advice).into_owned())
+                .map(|advice| line(advice, LONGEST_SENTENCE))
                 .collect(),
             statements: statements(finding),
             evidence: evidence(finding),
@@ -374,14 +379,16 @@ fn evidence(finding: &Finding) -> String {
         evidence.samples, evidence.ticks
     );
     if let Some(wait) = evidence.longest_wait_ms {
-        said += &format!(", the longest {}", span(wait));
+        let _ = write!(said, ", the longest {}", span(wait));
     }
-    said += &format!(
+    let _ = write!(
+        said,
         "; {} blocks of time before, {} after",
         evidence.blocks[0], evidence.blocks[1]
     );
     if let Some(growth) = &finding.growth {
-        said += &format!(
+        let _ = write!(
+            said,
             "; {:.0} calls from {}, {:.0} from {}, {}",
             growth.calls_before,
             stretch(growth.window_before),
@@ -399,7 +406,10 @@ fn statements(finding: &Finding) -> Vec<Statement> {
         .system
         .clone()
         .unwrap_or_else(|| victim.systems.join(", "));
-    let mut statements = vec![statement(format!("Who got slower: {whose}"), &victim.query)];
+    let mut statements = vec![statement(
+        &format!("Who got slower: {whose}"),
+        &victim.query,
+    )];
     for amplifier in &finding.cause.through {
         let name = amplifier
             .system
@@ -410,7 +420,7 @@ fn statements(finding: &Finding) -> Vec<Statement> {
             amplifier
                 .query
                 .as_deref()
-                .map(|sql| statement(caption, sql)),
+                .map(|sql| statement(&caption, sql)),
         );
     }
     if let Some(blocker) = &finding.cause.blocker {
@@ -423,15 +433,15 @@ fn statements(finding: &Finding) -> Vec<Statement> {
             _ => "",
         };
         let caption = format!("Who held it: {name}{basis}");
-        statements.extend(blocker.query.as_deref().map(|sql| statement(caption, sql)));
+        statements.extend(blocker.query.as_deref().map(|sql| statement(&caption, sql)));
     }
     statements
 }
 
-fn statement(caption: String, sql: &str) -> Statement {
+fn statement(caption: &str, sql: &str) -> Statement {
     let end = sql.char_indices().nth(LONGEST_SQL).map(|(end, _)| end);
     Statement {
-        caption: clean(&caption).into_owned(),
+        caption: clean(caption).into_owned(),
         sql: clean(end.map_or(sql, |end| &sql[..end])).into_owned(),
         cut: end.map(|_| {
             format!(

@@ -125,9 +125,8 @@ pub(super) fn fit(words: &str, size: f64, width: f64) -> String {
             return short;
         }
         let length = short.chars().count();
-        room = (length - 1)
-            .min((length as f64 * width / needed) as usize)
-            .max(1);
+        let cut = px(length as f64 * width / needed).unsigned_abs() as usize;
+        room = cut.min(length.saturating_sub(1)).max(1);
     }
 }
 

@@ -155,20 +155,20 @@ type Resolved<'a> = (usize, usize, &'a Edge);
 
 /// Turns pids and gids into indexes; an edge to nobody in the view is dropped.
 fn resolve(view: &GraphView) -> Vec<Resolved<'_>> {
-    let mut by_pid = HashMap::new();
-    let mut by_gid = HashMap::new();
+    let mut backends = HashMap::new();
+    let mut prepared = HashMap::new();
     for (index, node) in view.nodes.iter().enumerate() {
         if let Some(pid) = node.party.pid {
-            by_pid.insert(pid, index);
+            backends.insert(pid, index);
         } else if let Some(gid) = &node.party.gid {
-            by_gid.insert(gid.as_str(), index);
+            prepared.insert(gid.as_str(), index);
         }
     }
     let ends = |edge: &Edge| {
-        let from = *by_pid.get(&edge.waiter)?;
+        let from = *backends.get(&edge.waiter)?;
         let to = match (edge.blocker, edge.blocker_gid.as_deref()) {
-            (Some(pid), _) => *by_pid.get(&pid)?,
-            (None, Some(gid)) => *by_gid.get(gid)?,
+            (Some(pid), _) => *backends.get(&pid)?,
+            (None, Some(gid)) => *prepared.get(gid)?,
             (None, None) => return None,
         };
         Some((from, to))

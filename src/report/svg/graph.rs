@@ -3,22 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use dagre::graph::{Graph, GraphOptions};
-use dagre::{EdgeLabel, LayoutOptions, NodeLabel, RankDir};
-
-use crate::graph::view::{Edge, EdgeKind, GraphView};
+use crate::graph::view::{EdgeKind, GraphView};
 use crate::report::markup::{escape, line};
-use crate::report::palette::{self, BLAME, Colour, INK, MARK, MUTED, NODE, PAPER};
+use crate::report::palette::{self, BLAME, Colour, INK, MARK, MUTED, NODE};
 use crate::time::Span;
 
 use super::canvas::{fit, frame, px, text_width};
-use super::fold::{Arrow, Folded, FoldedGraph, fold, pattern};
+use super::fold::{Folded, FoldedGraph, fold, pattern};
+use super::layout::{BOX, HEAD, Layout, MARGIN, lock_words, words};
 
-/// A box's size, and the room around the picture, in pixels.
-const BOX: (f64, f64) = (232.0, 66.0);
-const MARGIN: f64 = 16.0;
-/// Above the drawing: the title. Below: the legend.
-const HEAD: f64 = 34.0;
+/// Below the drawing: the legend.
 const FOOT: f64 = 34.0;
 
 /// Draws who waits for whom at one instant, layered, roots on the left.
@@ -74,193 +68,6 @@ impl FoldedGraph<'_> {
         let waits = self.boxes.iter().filter_map(Folded::longest_wait_ms);
         waits.filter(|wait| wait.is_finite()).fold(0.0, f64::max)
     }
-}
-
-/// Where everything goes, in pixels.
-struct Layout {
-    width: f64,
-    height: f64,
-    centres: Vec<(f64, f64)>,
-    routes: Vec<Route>,
-}
-
-/// An arrow's bends from the waiter to its blocker, and the middle of its label.
-struct Route {
-    points: Vec<(f64, f64)>,
-    label: Option<(f64, f64)>,
-}
-
-impl Layout {
-    fn of(folded: &FoldedGraph<'_>) -> Self {
-        let mut graph: Graph<NodeLabel, EdgeLabel> = Graph::with_options(GraphOptions {
-            directed: true,
-            multigraph: false,
-            compound: false,
-        });
-        for index in 0..folded.boxes.len() {
-            let label = NodeLabel {
-                width: BOX.0,
-                height: BOX.1,
-                ..NodeLabel::default()
-            };
-            graph.set_node(index.to_string(), Some(label));
-        }
-        for arrow in &folded.arrows {
-            let (target, mode) = lock_words(arrow.edge);
-            let label = EdgeLabel {
-                width: text_width(&target, 11.0).max(text_width(&mode, 11.0)) + 12.0,
-                height: 30.0,
-                ..EdgeLabel::default()
-            };
-            // Laid out from the blocker, so that roots come first; drawn the other way round.
-            graph.set_edge(
-                arrow.to.to_string(),
-                arrow.from.to_string(),
-                Some(label),
-                None,
-            );
-        }
-        dagre::layout(
-            &mut graph,
-            Some(LayoutOptions {
-                rankdir: RankDir::LR,
-                nodesep: 18.0,
-                edgesep: 14.0,
-                ranksep: 44.0,
-                marginx: MARGIN,
-                marginy: 4.0,
-                ..LayoutOptions::default()
-            }),
-        );
-
-        let centre = |index: usize| {
-            let node = graph.node(&index.to_string());
-            let at = node.and_then(|node| Some((node.x?, node.y? + HEAD)));
-            at.unwrap_or((BOX.0, HEAD + BOX.1))
-        };
-        let centres: Vec<(f64, f64)> = (0..folded.boxes.len()).map(centre).collect();
-        let routes: Vec<Route> = folded
-            .arrows
-            .iter()
-            .map(|arrow| {
-                let edge = graph.edge(&arrow.to.to_string(), &arrow.from.to_string(), None);
-                let mut points: Vec<(f64, f64)> = edge
-                    .map(|edge| edge.points.iter().map(|p| (p.x, p.y + HEAD)).collect())
-                    .unwrap_or_default();
-                points.reverse();
-                let label = edge.and_then(|edge| Some((edge.x?, edge.y? + HEAD)));
-                Route { points, label }
-            })
-            .collect();
-        let right = |x: f64, half: f64| x + half + MARGIN;
-        let ends = centres
-            .iter()
-            .map(|c| (right(c.0, BOX.0 / 2.0), c.1 + BOX.1 / 2.0))
-            .chain(
-                routes
-                    .iter()
-                    .flat_map(|r| r.points.iter().map(|p| (right(p.0, 0.0), p.1 + 8.0))),
-            )
-            .chain(
-                routes
-                    .iter()
-                    .filter_map(|r| r.label.map(|l| (right(l.0, 60.0), l.1 + 16.0))),
-            );
-        let (width, height) = ends.fold((0.0, 0.0), |(w, h): (f64, f64), (x, y)| {
-            (w.max(x), h.max(y))
-        });
-        Self {
-            width,
-            height: height - HEAD,
-            centres,
-            routes,
-        }
-    }
-}
-
-impl Route {
-    fn draw_line(&self, body: &mut String, arrow: &Arrow<'_>) {
-        let (Some(&first), Some(&tip)) = (self.points.first(), self.points.last()) else {
-            return;
-        };
-        let mut path = format!("M{:.1} {:.1}", first.0, first.1);
-        // A curve through the middles of the bends: no corner, and no overshoot.
-        for pair in self.points.windows(2).skip(1) {
-            let (bend, next) = (pair[0], pair[1]);
-            let middle = (f64::midpoint(bend.0, next.0), f64::midpoint(bend.1, next.1));
-            let _ = write!(
-                path,
-                " Q{:.1} {:.1} {:.1} {:.1}",
-                bend.0, bend.1, middle.0, middle.1
-            );
-        }
-        let _ = write!(path, " L{:.1} {:.1}", tip.0, tip.1);
-        let dashes = match arrow.edge.kind {
-            EdgeKind::Hard => "",
-            EdgeKind::Soft => " stroke-dasharray=\"5 4\"",
-        };
-        let _ = writeln!(
-            body,
-            "<path d=\"{path}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.6\"{dashes}/>",
-            MARK.light
-        );
-        let before = self.points[self.points.len().saturating_sub(2)];
-        let (dx, dy) = (tip.0 - before.0, tip.1 - before.1);
-        let length = dx.hypot(dy).max(1e-6);
-        let (ux, uy) = (dx / length, dy / length);
-        let base = (tip.0 - 9.0 * ux, tip.1 - 9.0 * uy);
-        let _ = writeln!(
-            body,
-            "<polygon points=\"{:.1},{:.1} {:.1},{:.1} {:.1},{:.1}\" fill=\"{}\"/>",
-            tip.0,
-            tip.1,
-            base.0 - 4.0 * uy,
-            base.1 + 4.0 * ux,
-            base.0 + 4.0 * uy,
-            base.1 - 4.0 * ux,
-            MARK.light
-        );
-    }
-
-    fn draw_label(&self, body: &mut String, edge: &Edge) {
-        let Some((x, y)) = self.label else { return };
-        let (target, mode) = lock_words(edge);
-        let width = text_width(&target, 11.0).max(text_width(&mode, 11.0)) + 4.0;
-        let _ = writeln!(
-            body,
-            "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"30\" rx=\"3\" fill=\"{}\" \
-             fill-opacity=\"0.9\"/>",
-            x - width / 2.0,
-            y - 15.0,
-            PAPER.light
-        );
-        body.push_str(&words(x, y - 3.0, &target, 11.0, INK, "middle", false));
-        body.push_str(&words(x, y + 11.0, &mode, 11.0, MUTED, "middle", false));
-    }
-}
-
-/// Says what an edge is about in two short lines: on what, and how strongly.
-fn lock_words(edge: &Edge) -> (String, String) {
-    let lock = &edge.lock;
-    let table = lock.table.as_deref().unwrap_or(&lock.kind);
-    let target = line(table.strip_prefix("public.").unwrap_or(table), 26);
-    let ahead = if edge.kind == EdgeKind::Soft {
-        "queued, "
-    } else {
-        ""
-    };
-    let mode = lock.mode.strip_suffix("Lock").unwrap_or(&lock.mode);
-    let kind = if lock.table.is_some() {
-        line(&lock.kind, 16)
-    } else {
-        String::new()
-    };
-    (
-        target,
-        format!("{ahead}{kind} {}", line(mode, 22))
-            .trim()
-            .to_owned(),
-    )
 }
 
 /// Gives each family of systems (`sync-*`) a colour.
@@ -401,11 +208,10 @@ fn node_words(node: &Folded<'_>) -> (String, String, String) {
         };
         let age = first
             .xact_age_ms
-            .map_or_else(String::new, |age| format!(", open {}", span(age)));
+            .map_or_else(String::new, |age| format!(", {}", span(age)));
         let behind = match first.behind {
             0 => String::new(),
-            1 => "1 waits behind it".to_owned(),
-            many => format!("{many} wait behind it"),
+            many => format!("{many} behind it"),
         };
         let mut last: Vec<String> = waits("waits").into_iter().collect();
         if last.is_empty() {
@@ -440,25 +246,6 @@ fn node_words(node: &Folded<'_>) -> (String, String, String) {
         format!("{} × {name}", node.members.len()),
         event.to_owned(),
         waits("up to").unwrap_or_default(),
-    )
-}
-
-/// Writes one text element; `anchor` is SVG's.
-fn words(
-    x: f64,
-    y: f64,
-    text: &str,
-    size: f64,
-    colour: Colour,
-    anchor: &str,
-    bold: bool,
-) -> String {
-    let weight = if bold { " font-weight=\"600\"" } else { "" };
-    format!(
-        "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size}\" text-anchor=\"{anchor}\"{weight} \
-         fill=\"{}\">{}</text>\n",
-        colour.light,
-        escape(text)
     )
 }
 

@@ -8,6 +8,7 @@
 mod canvas;
 mod fold;
 mod graph;
+mod layout;
 mod marks;
 mod time_chart;
 mod waterfall;
@@ -24,4 +25,5 @@ pub const WIDE: u32 = 1080;
 pub const NARROW: u32 = 400;
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests;

@@ -427,14 +427,13 @@ fn clock_ticks(from: Timestamp, seconds: f64, most: f64) -> Vec<(Timestamp, Stri
         .into_iter()
         .find(|&step| seconds / step as f64 <= most)
         // Past days, whole multiples of a day.
-        .unwrap_or_else(|| 86_400 * px((seconds / 86_400.0 / most).ceil().max(1.0)).max(1) as i64);
+        .unwrap_or_else(|| 86_400 * i64::from(px((seconds / 86_400.0 / most).ceil()).max(1)));
     let micros = step * 1_000_000;
     let first = from.as_micros().div_euclid(micros) * micros;
-    let end = from.as_micros().saturating_add((seconds * 1e6) as i64);
     (0..200)
         .map(|n| first.saturating_add(micros.saturating_mul(n)))
         .skip_while(|&at| at < from.as_micros())
-        .take_while(|&at| at <= end)
+        .take_while(|&at| Timestamp::from_micros(at).since(from).as_secs_f64() <= seconds)
         .map(Timestamp::from_micros)
         .map(|at| {
             let clock = at.to_clock();
