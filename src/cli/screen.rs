@@ -1,10 +1,5 @@
 //! The terminal: the only place that prints.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is where printing happens"
-)]
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
