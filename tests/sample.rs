@@ -11,7 +11,7 @@ use pgjam::lab::server::{Options as ServerOptions, ThrowAway};
 use pgjam::pg::{LockMode, Pid};
 use pgjam::query;
 use pgjam::sample::live::{Options, Source};
-use pgjam::sample::{Lock, NameKind, SampleError, Session, Snapshot, State};
+use pgjam::sample::{Lock, Loss, NameKind, SampleError, Session, Snapshot, State};
 use pgjam::time::{Span, Timestamp};
 use postgres::{Client, Config, NoTls};
 
@@ -182,7 +182,8 @@ fn every_query_runs() {
         let snapshot = source.tick().await.unwrap();
         source.counters().await.unwrap().unwrap();
         source.names(&snapshot).await;
-        assert_eq!(source.losses(), []);
+        let refused = |loss: &Loss| loss.kind.starts_with("refused");
+        assert!(!source.losses().iter().any(refused));
     });
 }
 
@@ -623,9 +624,8 @@ fn relations_of_another_database_are_named_through_a_connection_of_their_own() {
         .batch_execute("create database other")
         .unwrap();
     let mut holder = lab.client_in("other", "holder");
-    holder
-        .batch_execute("create table far (id int); begin; lock table far")
-        .unwrap();
+    holder.batch_execute("create table far (id int)").unwrap();
+    holder.batch_execute("begin; lock table far").unwrap();
     let mut waiter = lab.client_in("other", "victim");
     let token = waiter.cancel_token();
     let thread = std::thread::spawn(move || waiter.batch_execute("select * from far").is_err());
