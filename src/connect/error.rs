@@ -199,8 +199,12 @@ impl ConnectError {
                 "; connect by a name in the certificate's subjectAltName \
                  (a common name alone does not count)"
             }
-            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-                "; give the certificate of its authority with sslrootcert"
+            // A self-signed certificate that is not the trusted one comes as `Other`.
+            rustls::Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::Other(_),
+            ) => {
+                "; give the certificate of its authority, or its own if it is self-signed, \
+                 with sslrootcert"
             }
             _ => "",
         };

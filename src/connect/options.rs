@@ -84,6 +84,13 @@ const HARMLESS: &[(&str, &[&str])] = &[
 #[derive(Clone, Default)]
 pub(super) struct Options(BTreeMap<&'static str, String>);
 
+/// Shows which options are given, never their values: one is the password.
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
 impl Options {
     /// Reads a DSN and fills what it leaves open from the service it or `PGSERVICE`
     /// names, then from the variables.

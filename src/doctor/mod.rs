@@ -41,6 +41,10 @@ pub struct Checkup {
 }
 
 /// The facts about a server that is new enough.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an answer of the server's, not a state of ours"
+)]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Facts {
     /// Whether it is a standby.
