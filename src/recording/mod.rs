@@ -1,9 +1,35 @@
 //! The recording: open columnar files, one table per kind of row.
+//!
+//! ```text
+//! FOLDER/recording.json                                    format, tool, server
+//! FOLDER/<table>/server=<id>/dt=2026-11-23/hr=14/part-000017.parquet
+//! ```
+//!
+//! - A part is written under another name, synchronised and renamed: under its
+//!   own name it is whole. What a reader cannot read it passes over and counts.
+//! - Rows lie in the partition of the hour of the server's clock; texts and names,
+//!   which have no time, in that of the last tick before them.
+//! - Columns are named as the row's fields; times are UTC with microseconds, spans
+//!   are microseconds in columns that end in `_us`.
+//! - It holds query texts and names: folders are 0700, files 0600.
+//!
+//! Any engine that reads Parquet reads it as it is:
+//! `SELECT wait_event, count(*) FROM read_parquet('FOLDER/sessions/*/*/*/*.parquet',
+//! hive_partitioning = true) GROUP BY 1`.
+
+mod format;
+mod reader;
+mod writer;
+
+use std::io;
+use std::path::PathBuf;
 
 use crate::sample::{Counters, Declared, Loss, Name, Server, Snapshot, StatementText};
 
+pub use self::writer::Writer;
+
 /// A recording, read into memory, in order of time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Recording {
     /// The server that was watched.
     pub server: Server,
@@ -20,3 +46,49 @@ pub struct Recording {
     /// What was lost.
     pub losses: Vec<Loss>,
 }
+
+/// Why a recording cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingError {
+    /// The folder holds other things.
+    #[error("{} holds something other than a recording; name a new or an empty folder", .0.display())]
+    Occupied(PathBuf),
+    /// The folder holds the recording of another server.
+    #[error("{} holds a recording of {of}; name another folder", folder.display())]
+    OtherServer {
+        /// The folder.
+        folder: PathBuf,
+        /// Where that server was reached.
+        of: String,
+    },
+    /// There is no recording in the folder.
+    #[error("{} is no recording: it has no readable recording.json", .0.display())]
+    NotARecording(PathBuf),
+    /// A later version wrote it.
+    #[error("{} has the format {format}, which this version does not read; use a newer pgjam", folder.display())]
+    Newer {
+        /// The folder.
+        folder: PathBuf,
+        /// The format it names.
+        format: String,
+    },
+    /// The file system refused.
+    #[error("cannot write or read {}: {source}", path.display())]
+    Io {
+        /// What was asked for.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// Rows could not be turned into columns.
+    #[error("cannot encode rows of the table {table}: {reason}")]
+    Encode {
+        /// The table.
+        table: &'static str,
+        /// What the encoder said.
+        reason: String,
+    },
+}
+
+#[cfg(test)]
+mod tests;

@@ -115,16 +115,17 @@ pub fn read(raw: &[u8]) -> Statement {
     let understood = understand(sql);
     let parsed = understood.is_some();
     let normal = normal::form(sql, parsed);
-    let (kind, tables, fingerprint) = match understood {
-        Some((parts, fingerprint)) => (parts.kind, parts.tables, Some(fingerprint)),
-        None => {
-            let parts = autovacuum(sql).unwrap_or_else(|| tables::guess(&normal.words));
-            (parts.kind, parts.tables, None)
-        }
-    };
-    // A fingerprint may contain what was redacted; the id then comes from what is left.
+    let fingerprint = understood.as_ref().map(|(_, fingerprint)| *fingerprint);
+    let parts = understood.map(|(parts, _)| parts);
+    let tables::Parts { kind, tables } = parts
+        .or_else(|| autovacuum(sql))
+        .unwrap_or_else(|| tables::guess(&normal.words));
+    // The fingerprint of a utility statement contains its strings, and a redacted one's the
+    // secret: there the id comes from what is left.
+    let has_strings =
+        normal.literals && matches!(kind, Kind::Ddl | Kind::Transaction | Kind::Utility);
     let id = match fingerprint {
-        Some(fingerprint) if !normal.redacted => fingerprint,
+        Some(fingerprint) if !normal.redacted && !has_strings => fingerprint,
         _ => fnv1a(normal.text.as_bytes()),
     };
     Statement {

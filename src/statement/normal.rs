@@ -32,6 +32,8 @@ pub(super) struct Normal {
     pub(super) text: String,
     /// Whether a statement in it was replaced because it carries a secret.
     pub(super) redacted: bool,
+    /// Whether there were literals.
+    pub(super) literals: bool,
     /// Its first words, names and symbols, as written: enough to tell what it does.
     pub(super) words: Vec<String>,
 }
@@ -71,6 +73,7 @@ pub(super) fn form(sql: &str, parsed: bool) -> Normal {
     Normal {
         text,
         redacted,
+        literals: pieces.contains(&Piece::Literal),
         words,
     }
 }
@@ -80,7 +83,10 @@ pub(super) fn bounded(text: &str) -> String {
     if text.len() <= LONGEST {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(LONGEST - '…'.len_utf8());
+    let mut end = LONGEST - '…'.len_utf8();
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
     format!("{}…", &text[..end])
 }
 

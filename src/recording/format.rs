@@ -1,0 +1,215 @@
+//! The format: `recording.json`, the tables' columns, and rows to columns and back.
+
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::RecordingError;
+use crate::sample::{
+    Declared, Lock, Loss, Name, Prepared, Server, Session, StatementCounters, StatementText, Tick,
+};
+use crate::time::{Span, Timestamp};
+
+/// The name and version of the format.
+pub(super) const FORMAT: &str = "pgjam.recording/0";
+
+/// The file that makes a folder a recording.
+pub(super) const MANIFEST: &str = "recording.json";
+
+/// What is in [`MANIFEST`].
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Manifest {
+    pub(super) format: String,
+    pub(super) tool: String,
+    pub(super) server: Server,
+}
+
+/// Names a server in a path: its identity, or its address with odd characters replaced.
+pub(super) fn slug(server: &Server) -> String {
+    let name = server.system_identifier.as_ref().unwrap_or(&server.address);
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '.' {
+            c
+        } else {
+            '-'
+        }
+    };
+    let slug: String = name.chars().map(plain).take(100).collect();
+    slug.trim_start_matches('.').to_owned()
+}
+
+/// A row of a table.
+pub(super) trait Row: Serialize + DeserializeOwned {
+    /// The table's name.
+    const TABLE: &'static str;
+    /// Its columns.
+    fn fields() -> Vec<FieldRef>;
+}
+
+/// A row with the tick that saw it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Stamped<R> {
+    pub(super) at: Timestamp,
+    #[serde(flatten)]
+    pub(super) row: R,
+}
+
+/// A [`Tick`] with units in its names.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct TickRow {
+    pub(super) at: Timestamp,
+    pub(super) span_us: Span,
+    pub(super) server_us: Span,
+    pub(super) missed: u32,
+}
+
+impl From<Tick> for TickRow {
+    fn from(tick: Tick) -> Self {
+        let Tick {
+            at,
+            span,
+            server,
+            missed,
+        } = tick;
+        Self {
+            at,
+            span_us: span,
+            server_us: server,
+            missed,
+        }
+    }
+}
+
+impl From<TickRow> for Tick {
+    fn from(row: TickRow) -> Self {
+        let TickRow {
+            at,
+            span_us,
+            server_us,
+            missed,
+        } = row;
+        Self {
+            at,
+            span: span_us,
+            server: server_us,
+            missed,
+        }
+    }
+}
+
+/// That the counters were read, which is news also when none had changed.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Look {
+    pub(super) at: Timestamp,
+}
+
+const TIME: fn() -> DataType = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+
+fn columns(columns: &[(&str, DataType, bool)]) -> Vec<FieldRef> {
+    let field = |(name, kind, nullable): &(&str, DataType, bool)| {
+        Arc::new(Field::new(*name, kind.clone(), *nullable))
+    };
+    columns.iter().map(field).collect()
+}
+
+macro_rules! table {
+    ($row:ty, $name:literal, $($column:ident: $kind:expr $(, $null:ident)?;)*) => {
+        impl Row for $row {
+            const TABLE: &'static str = $name;
+            fn fields() -> Vec<FieldRef> {
+                use DataType::{Boolean, Float64, Int16, Int32, Int64, UInt32, UInt64, Utf8};
+                // Not every table has a column of every kind.
+                let _ = (Boolean, Float64, Int16, Int32, Int64, UInt32, UInt64, Utf8);
+                columns(&[$((stringify!($column), $kind, table!(@ $($null)?))),*])
+            }
+        }
+    };
+    (@) => { false };
+    (@ null) => { true };
+}
+
+table! { TickRow, "ticks", at: TIME(); span_us: Int64; server_us: Int64; missed: UInt32; }
+
+table! { Stamped<Session>, "sessions",
+    at: TIME(); pid: Int32; backend_start: TIME(); leader_pid: Int32, null; backend_type: Utf8;
+    database: UInt32, null; role: UInt32, null; application_name: Utf8; client_addr: Utf8, null;
+    state: Utf8; wait_event_type: Utf8, null; wait_event: Utf8, null; query_id: Int64, null;
+    statement: UInt64, null; tags: Utf8, null; xact_start: TIME(), null;
+    query_start: TIME(), null; state_change: TIME(), null; backend_xid: UInt32, null;
+    backend_xmin: UInt32, null;
+}
+
+table! { Stamped<Lock>, "locks",
+    at: TIME(); owner: Utf8; pid: Int32, null; locktype: Utf8; database: UInt32, null;
+    relation: UInt32, null; page: Int32, null; tuple: Int16, null; virtualxid: Utf8, null;
+    transactionid: UInt32, null; classid: UInt32, null; objid: UInt32, null;
+    objsubid: Int16, null; mode: Utf8; granted: Boolean; fastpath: Boolean;
+    waitstart: TIME(), null;
+}
+
+table! { Stamped<Prepared>, "prepared",
+    at: TIME(); transaction: UInt32; gid: Utf8; prepared: TIME(); owner: UInt32; database: UInt32;
+}
+
+table! { Look, "looks", at: TIME(); }
+
+table! { StatementCounters, "counters",
+    at: TIME(); database: UInt32; query_id: Int64; calls: Int64; exec_ms: Float64; rows: Int64;
+    blocks_hit: Int64; blocks_read: Int64; wal_bytes: Int64;
+}
+
+table! { StatementText, "statements",
+    id: UInt64; database: UInt32, null; query_id: Int64, null; text: Utf8; parsed: Boolean;
+}
+
+table! { Name, "names",
+    kind: Utf8; database: UInt32, null; oid: UInt32; name: Utf8; table: UInt32, null;
+}
+
+table! { Declared, "declared", at: TIME(); label: Utf8; }
+
+table! { Loss, "losses", at: TIME(); kind: Utf8; count: UInt64; }
+
+/// Turns rows into the bytes of one Parquet file.
+pub(super) fn encode<R: Row>(rows: &[&R]) -> Result<Vec<u8>, RecordingError> {
+    let table = R::TABLE;
+    let batch = serde_arrow::to_record_batch(&R::fields(), &rows).map_err(|error| {
+        RecordingError::Encode {
+            table,
+            reason: error.to_string(),
+        }
+    })?;
+    let encode = || -> Result<Vec<u8>, ParquetError> {
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
+            .build();
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
+        writer.write(&batch)?;
+        writer.into_inner()
+    };
+    encode().map_err(|error| RecordingError::Encode {
+        table,
+        reason: error.to_string(),
+    })
+}
+
+/// Reads the rows of one Parquet file; none if it is torn or not ours.
+pub(super) fn decode<R: Row>(file: std::fs::File) -> Option<Vec<R>> {
+    let mut rows = Vec::new();
+    for batch in ParquetRecordBatchReaderBuilder::try_new(file)
+        .ok()?
+        .build()
+        .ok()?
+    {
+        let part: Vec<R> = serde_arrow::from_record_batch(&batch.ok()?).ok()?;
+        rows.extend(part);
+    }
+    Some(rows)
+}
