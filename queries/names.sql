@@ -11,11 +11,11 @@
 /* pgjam */
 select 'database' as kind, d.oid, null::name as schema, d.datname as name, null::oid as "table"
   from pg_catalog.pg_database d
- where d.oid = any ($1)
+ where d.oid = any ($1::oid[])
 union all
 select 'role', r.oid, null, r.rolname, null
   from pg_catalog.pg_roles r
- where r.oid = any ($2)
+ where r.oid = any ($2::oid[])
 union all
 select 'relation', found.oid, n.nspname, t.relname, t.oid
   from (select c.oid,
@@ -26,6 +26,6 @@ select 'relation', found.oid, n.nspname, t.relname, t.oid
           from pg_catalog.pg_class c
           left join pg_catalog.pg_index i on i.indexrelid = c.oid
           join pg_catalog.pg_class h on h.oid = coalesce(i.indrelid, c.oid)
-         where c.oid = any ($3)) found
+         where c.oid = any ($3::oid[])) found
   join pg_catalog.pg_class t on t.oid = found.table_oid
   join pg_catalog.pg_namespace n on n.oid = t.relnamespace

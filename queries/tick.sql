@@ -69,7 +69,7 @@ select 'session'             as kind,
        wait_event_type,
        wait_event,
        query_id,
-       case when $3 or query_id is null or query_id not in (select pg_catalog.unnest($2::bigint[]))
+       case when $3::boolean or query_id is null or query_id not in (select pg_catalog.unnest($2::bigint[]))
             then pg_catalog.substr(pg_catalog.textsend(query), 1, 65536)
        end                   as query,
        xact_start,
@@ -97,7 +97,7 @@ select 'session'             as kind,
  where state in ('active', 'fastpath function call', 'idle in transaction', 'idle in transaction (aborted)')
        and backend_type <> 'walsender'
     or state = 'idle'
-       and state_change > $1 and state_change <= pg_catalog.statement_timestamp()
+       and state_change > $1::timestamptz and state_change <= pg_catalog.statement_timestamp()
     or pid in (select t.pid from told t where t.contended)
 union all
 select 'lock', null, null, null,
