@@ -19,8 +19,9 @@ use crate::time::{Span, Timestamp};
 const APART: Span = Span::from_secs(10);
 /// What a new system needs to come up to its pace.
 const SETTLE: Span = Span::from_secs(1);
-/// A first write so soon after the connection dates the onboarding by the connection.
-const PROMPT: Span = Span::from_secs(5);
+/// A first write so soon after the connection dates the onboarding by the connection:
+/// the write that is seen first is rarely the first.
+const PROMPT: Span = Span::from_secs(30);
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]

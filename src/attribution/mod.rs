@@ -116,7 +116,20 @@ pub fn diagnose(recording: &Recording, naming: &Naming) -> Diagnosis {
         .filter_map(|compared| verdict::split(&book, compared, &events, &groups))
         .collect();
     let lost = |split: &finding::Split| split.growth.delta_ms * split.growth.calls_after;
-    splits.sort_by(|a, b| lost(b).total_cmp(&lost(a)));
+    // The split behind the first finding comes first.
+    let first = findings
+        .first()
+        .and_then(|finding| Some((&finding.victim, finding.growth.as_ref()?)));
+    let is_first = |split: &finding::Split| {
+        first.is_some_and(|(victim, growth)| {
+            *victim == split.victim && growth.window_after == split.growth.window_after
+        })
+    };
+    splits.sort_by(|a, b| {
+        is_first(b)
+            .cmp(&is_first(a))
+            .then(lost(b).total_cmp(&lost(a)))
+    });
     let words = Vocabulary {
         naming,
         names: &names,

@@ -24,8 +24,10 @@ use crate::time::Rfc3339;
 
 /// A cause matters from this share of the mean before, or of the time now.
 const MATERIAL_SHARE: f64 = 0.1;
-/// … and from this much of a session kept busy by it, on average.
-const MATERIAL_SESSIONS: f64 = 0.005;
+/// … and from this much of a session kept waiting by it, on average.
+const MATERIAL_WAITING: f64 = 0.01;
+/// … or kept busy, where nobody is in the way.
+const MATERIAL_BUSY: f64 = 0.05;
 /// … and seen at so many ticks.
 const MATERIAL_TICKS: usize = 5;
 /// Proof rests on at least so many ticks.
@@ -124,18 +126,18 @@ impl Candidate<'_> {
             .map_or(after.1.value, |(_, ratio)| ratio.value);
         let window = after.0.length().as_secs_f64();
         let share_of_total = self.part.estimate.value / total.value;
-        // Of a growth, the parts that make it up; of own work, only what makes most of it.
-        let weighs = if self.part.cell.class.has_holder() {
-            0.02
+        // Of a growth, the parts that make it up; of own work, only what makes much of it.
+        let (weighs, sessions) = if self.part.cell.class.has_holder() {
+            (0.02, MATERIAL_WAITING)
         } else {
-            0.2
+            (0.2, MATERIAL_BUSY)
         };
         self.part.cell.blocker != InTheWay::Unseen
             && self.part.cell.class != Class::Other
             && (before.is_some() || self.part.cell.class.has_holder())
             && self.part.estimate.value >= MATERIAL_SHARE * reference
             && (share_of_total >= weighs || total.value <= 0.0)
-            && self.part.seconds >= MATERIAL_SESSIONS * window
+            && self.part.seconds >= sessions * window
             && self.ticks() >= MATERIAL_TICKS
     }
 

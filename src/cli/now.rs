@@ -45,6 +45,7 @@ async fn look(
     let tag_keys = naming.tags().iter().map(ToString::to_string).collect();
     let options = Options {
         tag_keys,
+        target: Some(reached.target.clone()),
         ..Options::default()
     };
     let mut source = Source::new(reached.session.client(), options).await?;

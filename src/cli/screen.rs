@@ -1,6 +1,5 @@
 //! The terminal: the only place that prints.
 
-
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};

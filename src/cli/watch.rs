@@ -32,6 +32,7 @@ const TIMEOUTS: u32 = 20;
 
 /// A server that was reached and may be watched.
 pub(super) struct Reached {
+    pub(super) target: Target,
     pub(super) session: Session,
     pub(super) server: Server,
     pub(super) checkup: Checkup,
@@ -47,6 +48,7 @@ pub(super) async fn reach(dsn: Option<&str>, screen: &Screen) -> Result<Reached,
     let checkup = Checkup::run(session.client()).await?;
     match checkup.server(session.address()) {
         Some(server) if !checkup.is_fatal() => Ok(Reached {
+            target,
             session,
             server,
             checkup,
@@ -99,6 +101,7 @@ impl Watch<'_> {
             hz: self.hz,
             seed: u64::from(std::process::id()),
             tag_keys: self.naming.tags().iter().map(ToString::to_string).collect(),
+            target: Some(reached.target.clone()),
             ..Options::default()
         };
         let mut source = Source::new(reached.session.client(), options).await?;

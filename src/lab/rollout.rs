@@ -61,10 +61,10 @@ pub struct Phases {
 impl Default for Phases {
     fn default() -> Self {
         Self {
-            settle: Duration::from_secs(25),
-            wave_1: Duration::from_secs(20),
+            settle: Duration::from_secs(16),
+            wave_1: Duration::from_secs(16),
             wave_2: Duration::from_secs(20),
-            wave_3: Duration::from_secs(55),
+            wave_3: Duration::from_secs(80),
         }
     }
 }

@@ -38,7 +38,7 @@ const NOBODY: u32 = 65_534;
 const SUPERUSER: &str = "postgres";
 
 /// How long a start may take.
-const START_WITHIN: Duration = Duration::from_secs(60);
+const START_WITHIN: Duration = Duration::from_mins(1);
 
 /// The longest socket path that every system takes (103 bytes on macOS, 107 on Linux).
 const SOCKET_PATH_LIMIT: usize = 103;

@@ -131,7 +131,7 @@ pub(super) fn systems(variant: Variant, seed: u64) -> Vec<System> {
         agency: 1,
         wave: 0,
         delay: Duration::ZERO,
-        rate: 55.0,
+        rate: 90.0,
         connections: 8,
         counts_every: 1,
         steps: DECISION,
