@@ -201,13 +201,7 @@ impl Candidate<'_> {
             .blocker
             .as_ref()
             .and_then(|blocker| blocker.system.clone());
-        let state = cause.blocker.as_ref().and_then(|blocker| {
-            blocker
-                .state
-                .iter()
-                .max_by(|a, b| a.1.total_cmp(b.1))
-                .map(|(state, _)| state.clone())
-        });
+        let state = cause.dominant_state().map(|(state, _)| state.to_owned());
         Finding {
             rank: 0,
             verdict,
@@ -366,6 +360,7 @@ fn cause(
         let (statement, basis) = took.first().map(|((id, basis), _)| (*id, *basis)).unzip();
         Blocker {
             system,
+            gid: None,
             query: statement.and_then(text),
             fingerprint: statement.map(|id| id.to_string()),
             query_basis: basis.map(Basis::name),

@@ -1,7 +1,7 @@
 //! What to do about a finding: concrete, gentlest first, three lines at most.
 
 use super::line::{escape, fit};
-use super::naming::{dominant_state, statement_name};
+use super::naming::statement_name;
 use super::words::more_minutes;
 use crate::attribution::finding::{Finding, Scope, Verdict};
 
@@ -133,7 +133,7 @@ fn row_lock(names: &Names, finding: &Finding) -> Vec<String> {
     let retry = format!(
         "Give {victim} a lock_timeout and a bounded retry with a random pause, so that it does not queue without end."
     );
-    match dominant_state(&finding.cause).map(|(state, _)| state) {
+    match finding.cause.dominant_state().map(|(state, _)| state) {
         Some(state) if state.starts_with("idle in transaction") => vec![
             format!("In {blocker}: commit before calling out, so that no row of {table} stays locked while the application is away."),
             format!("Until then: set idle_in_transaction_session_timeout for the role of {blocker} (above its normal pause); it ends the session, which must reconnect and retry."),
