@@ -71,7 +71,7 @@ pub(super) fn deliver(report: &Report, output: &OutputArgs, screen: &Screen) -> 
     }
     let answer = match output.format {
         Format::Text => text::render(report, screen.style()),
-        Format::Json => json::render(report) + "\n",
+        Format::Json => json::render(report),
     };
     screen.answer(&answer, output.output.as_deref())
 }
@@ -83,7 +83,7 @@ fn pictures(report: &Report, folder: &Path, screen: &Screen) -> Done {
     screen.write(&folder.join("latency.svg"), &svg::latency(report))?;
     screen.write(&folder.join("load.svg"), &svg::load(report))?;
     if let Some(split) = diagnosis.splits.first() {
-        screen.write(&folder.join("growth.svg"), &svg::waterfall(split))?;
+        screen.write(&folder.join("growth.svg"), &svg::waterfall(report, split))?;
     }
     let graph = diagnosis.worst.as_ref().unwrap_or(&diagnosis.last);
     screen.write(&folder.join("graph.svg"), &svg::graph(graph))

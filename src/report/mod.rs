@@ -27,7 +27,7 @@ mod words;
 
 pub use line::Style;
 
-use crate::attribution::finding::{Diagnosis, Finding};
+use crate::attribution::finding::{Cause, Diagnosis, Finding, Part, Split, Verdict};
 
 /// A diagnosis with its words.
 #[derive(Clone, Debug)]
@@ -70,5 +70,29 @@ impl Report {
             headline,
             findings,
         }
+    }
+
+    /// Gives the verdict on one part of a victim's growth; a part alone is none.
+    ///
+    /// It is that of the finding about the same victim, window, class, table and blocker:
+    /// what is proved elsewhere, or of another window, proves nothing here.
+    pub(crate) fn verdict_on(&self, split: &Split, part: &Part) -> Verdict {
+        let who = |cause: &Cause| {
+            let blocker = cause.blocker.as_ref();
+            blocker.map(|blocker| (blocker.system.clone(), blocker.gid.clone()))
+        };
+        let is_same = |finding: &&Finding| {
+            let growth = finding.growth.as_ref();
+            finding.victim == split.victim
+                && growth.is_some_and(|growth| growth.window_after == split.growth.window_after)
+                && finding.cause.class == part.cause.class
+                && finding.cause.table == part.cause.table
+                && who(&finding.cause) == who(&part.cause)
+        };
+        let findings = self.diagnosis.findings.iter().filter(is_same);
+        findings
+            .map(|finding| finding.verdict)
+            .min()
+            .unwrap_or(Verdict::Inconclusive)
     }
 }

@@ -25,21 +25,15 @@ pub fn render(report: &Report, style: &Style) -> String {
     paragraph(&mut page, style, Ink::Title, "", &report.headline);
     if !report.findings.is_empty() {
         table(&mut page, style, &report.findings);
-        for worded in report.findings.iter().take(IN_FULL) {
-            in_full(&mut page, style, worded, &report.headline);
+        for (n, worded) in report.findings.iter().take(IN_FULL).enumerate() {
+            let earlier = report.findings[..n]
+                .iter()
+                .find(|earlier| earlier.advice == worded.advice);
+            in_full(&mut page, style, worded, earlier, &report.headline);
         }
     }
     if let Some(split) = report.diagnosis.splits.first() {
-        // A split alone is no verdict: it names systems only where a finding does.
-        let verdict = report
-            .findings
-            .iter()
-            .map(|worded| &worded.finding)
-            .filter(|finding| finding.victim == split.victim)
-            .map(|finding| finding.verdict)
-            .min()
-            .unwrap_or(Verdict::Inconclusive);
-        waterfall(&mut page, style, split, verdict);
+        waterfall(&mut page, style, report, split);
     }
     if !report.diagnosis.events.is_empty() {
         events(&mut page, style, &report.diagnosis);
@@ -153,7 +147,14 @@ fn cause(cause: &Cause, scope: Scope, verdict: Verdict) -> String {
     parts.join(" · ")
 }
 
-fn in_full(page: &mut String, style: Style, worded: &Worded, headline: &str) {
+/// Tells one finding; advice that an earlier one gives already is not given again.
+fn in_full(
+    page: &mut String,
+    style: Style,
+    worded: &Worded,
+    earlier: Option<&Worded>,
+    headline: &str,
+) {
     let number = format!("{:>2}. ", worded.finding.rank);
     page.push('\n');
     // What stands on top of the page is not said twice.
@@ -177,6 +178,11 @@ fn in_full(page: &mut String, style: Style, worded: &Worded, headline: &str) {
             milliseconds(mean)
         );
         paragraph(page, style, Ink::Faint, "    ", &text);
+    }
+    if let Some(earlier) = earlier.filter(|earlier| !earlier.advice.is_empty()) {
+        let text = format!("Advice as for {}.", earlier.finding.rank);
+        paragraph(page, style, Ink::Calm, "    → ", &text);
+        return;
     }
     for line in &worded.advice {
         paragraph(page, style, Ink::Calm, "    → ", line);
@@ -203,7 +209,16 @@ fn effect_words(effect: &EventEffect) -> String {
     }
 }
 
-fn waterfall(page: &mut String, style: Style, split: &Split, verdict: Verdict) {
+/// One line of a waterfall: a bar from one running total to the next.
+struct Row {
+    label: String,
+    from: f64,
+    to: f64,
+    range: String,
+    ink: Ink,
+}
+
+fn waterfall(page: &mut String, style: Style, report: &Report, split: &Split) {
     heading(
         page,
         style,
@@ -212,30 +227,44 @@ fn waterfall(page: &mut String, style: Style, split: &Split, verdict: Verdict) {
     let growth = &split.growth;
     let wide = (style.width / 2).clamp(20, 48);
     let bars = style.width.saturating_sub(wide + 24);
-    let mut rows: Vec<(String, f64, f64, String)> =
-        vec![("before".to_owned(), 0.0, growth.before_ms, String::new())];
+    let row = |label: &str, from: f64, to: f64| Row {
+        label: label.to_owned(),
+        from,
+        to,
+        range: String::new(),
+        ink: Ink::Faint,
+    };
+    let mut rows = vec![row("before", 0.0, growth.before_ms)];
     let mut at = growth.before_ms;
     for part in &split.parts {
+        let verdict = report.verdict_on(split, part);
         let label = cause(&part.cause, Scope::Culprit, verdict);
-        let range = part
-            .ci95_ms
-            .map_or_else(String::new, |ci| interval(part.delta_ms, ci));
-        rows.push((label, at, at + part.delta_ms, range));
+        let range = part.ci95_ms.map(|ci| interval(part.delta_ms, ci));
+        rows.push(Row {
+            range: range.unwrap_or_default(),
+            ink: match part.delta_ms {
+                d if d < 0.0 => Ink::Calm,
+                _ => verdict_ink(verdict),
+            },
+            ..row(&label, at, at + part.delta_ms)
+        });
         at += part.delta_ms;
     }
-    rows.push((
-        "residual".to_owned(),
-        at,
-        at + split.residual_ms,
-        String::new(),
-    ));
-    rows.push(("after".to_owned(), 0.0, growth.after_ms, String::new()));
+    rows.push(row("residual", at, at + split.residual_ms));
+    rows.push(row("after", 0.0, growth.after_ms));
     let most = rows
         .iter()
-        .flat_map(|(_, from, to, _)| [from.abs(), to.abs()])
+        .flat_map(|row| [row.from.abs(), row.to.abs()])
         .fold(f64::MIN_POSITIVE, f64::max);
     let last = rows.len() - 1;
-    for (n, (label, from, to, range)) in rows.into_iter().enumerate() {
+    for (n, row) in rows.into_iter().enumerate() {
+        let Row {
+            label,
+            from,
+            to,
+            range,
+            ink,
+        } = row;
         let is_end = n == 0 || n == last;
         let delta = to - from;
         let number = if is_end {
@@ -244,11 +273,6 @@ fn waterfall(page: &mut String, style: Style, split: &Split, verdict: Verdict) {
             format!("−{}", bare(-delta))
         } else {
             format!("+{}", bare(delta))
-        };
-        let ink = match delta {
-            _ if is_end => Ink::Faint,
-            d if d < 0.0 => Ink::Calm,
-            _ => Ink::Blame,
         };
         Line::new(&column(&label, wide))
             .plus(Ink::Title, &right(&number, 8))

@@ -4,7 +4,8 @@ use insta::assert_snapshot;
 use unicode_width::UnicodeWidthStr;
 
 use super::*;
-use crate::report::fixture::{county_rollout, quiet};
+use crate::attribution::finding::Finding;
+use crate::report::fixture::{at, county_rollout, quiet};
 
 fn written(diagnosis: Diagnosis) -> String {
     let page = render(&Report::new(diagnosis), &Style::default());
@@ -53,6 +54,34 @@ fn a_suspicion_names_nobody_anywhere() {
         finding.what_if = None;
     }
     assert!(!written(diagnosis).contains("sync-12"));
+}
+
+#[test]
+fn a_part_is_not_proved_by_what_is_proved_of_another_window() {
+    let mut diagnosis = county_rollout();
+    diagnosis.events.clear();
+    diagnosis.worst = None;
+    diagnosis.splits[0].growth.window_after[0] = at(190.0);
+    let page = written(diagnosis);
+    let (_, waterfall) = page.split_once("Where the growth").unwrap_or_default();
+    assert!(waterfall.contains("row-lock · public.state_counter"));
+    assert!(!waterfall.contains("sync-12"), "{waterfall}");
+}
+
+#[test]
+fn equal_advice_is_given_once() {
+    let mut diagnosis = county_rollout();
+    diagnosis.findings[1] = Finding {
+        rank: 2,
+        ..diagnosis.findings[0].clone()
+    };
+    let page = written(diagnosis);
+    assert_eq!(
+        page.matches("commit before calling out").count(),
+        1,
+        "{page}"
+    );
+    assert!(page.contains("→ Advice as for 1."), "{page}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The page's own promises; what a browser makes of it is in `browser_tests`.
 
+use crate::attribution::finding::Verdict;
 use crate::report::fixture::{county_rollout, quiet};
 use crate::report::{Report, html};
 
@@ -33,6 +34,40 @@ fn a_megabyte_of_sql_is_cut_and_the_cut_is_told() {
     let page = html::render(&Report::new(diagnosis));
     assert!(page.contains("Cut after 4000 of 1000000 characters"));
     assert!(page.len() < 1_000_000, "{} bytes", page.len());
+}
+
+#[test]
+fn a_waterfall_says_which_windows_it_compares() {
+    let page = html::render(&Report::new(county_rollout()));
+    assert!(
+        page.contains("before: 14:02:00 to 14:03:00; after: 14:03:06 to 14:05:00 UTC"),
+        "{page}"
+    );
+}
+
+#[test]
+fn a_suspicion_names_nobody_in_a_waterfall_or_by_their_statement() {
+    let mut diagnosis = county_rollout();
+    diagnosis.events.clear();
+    // Who held up whom is an observation and no verdict: the graph and the load stay.
+    diagnosis.worst = None;
+    diagnosis.load.clear();
+    for finding in &mut diagnosis.findings {
+        finding.verdict = Verdict::Inconclusive;
+    }
+    diagnosis.last = quiet().last;
+    let page = html::render(&Report::new(diagnosis));
+    assert!(!page.contains("sync-12"), "{page}");
+    assert!(!page.contains("Who held it"), "{page}");
+}
+
+#[test]
+fn small_shares_read_as_they_do_on_the_terminal() {
+    let mut diagnosis = county_rollout();
+    diagnosis.unattributed_share = 0.004;
+    let page = html::render(&Report::new(diagnosis));
+    assert!(page.contains("<dd>under 1 %</dd>"), "{page}");
+    assert!(!page.contains("0.40 %"));
 }
 
 #[test]

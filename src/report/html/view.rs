@@ -6,10 +6,12 @@ use std::fmt::Write as _;
 use askama::Template;
 
 use crate::attribution::finding::{CallsBasis, Event, Finding, Growth, Scope, Verdict};
+use crate::report::figures::{duration, interval, milliseconds, percent};
 use crate::report::markup::{clean, figure, line};
+use crate::report::naming::blocker_name;
 use crate::report::svg::{self, NARROW, WIDE};
 use crate::report::{Report, Worded};
-use crate::time::{Rfc3339, Span};
+use crate::time::Rfc3339;
 
 /// More characters of one statement than this are cut, with a note.
 const LONGEST_SQL: usize = 4_000;
@@ -51,6 +53,7 @@ struct Picture {
 
 struct Waterfall {
     victim: String,
+    windows: String,
     picture: Picture,
 }
 
@@ -88,24 +91,6 @@ fn fact(name: impl Into<String>, value: impl Into<String>) -> Fact {
     }
 }
 
-fn percent(share: f64) -> String {
-    if share > 0.0 && share < 0.01 {
-        format!("{} %", figure(share * 100.0))
-    } else {
-        format!("{:.0} %", share * 100.0)
-    }
-}
-
-fn interval([low, high]: [f64; 2]) -> String {
-    format!("{} to {}", figure(low), figure(high)).replace('-', "−")
-}
-
-fn span(ms: f64) -> String {
-    #[expect(clippy::cast_possible_truncation, reason = "float casts saturate")]
-    let micros = (ms * 1_000.0) as i64;
-    Span::from_micros(micros).to_string()
-}
-
 fn stretch([from, to]: [Rfc3339; 2]) -> String {
     format!("{} to {}", from.0.to_clock(), to.0.to_clock())
 }
@@ -125,7 +110,7 @@ impl Page {
         )];
         facts.extend(
             now.longest_wait_ms
-                .map(|wait| fact("Longest wait then", span(wait))),
+                .map(|wait| fact("Longest wait then", duration(wait))),
         );
         facts.push(fact(
             "Lock waits nobody could be charged for",
@@ -166,9 +151,14 @@ impl Page {
                         &split.victim.systems,
                         &split.victim.query,
                     ),
+                    windows: format!(
+                        "before: {}; after: {} UTC",
+                        stretch(split.growth.window_before),
+                        stretch(split.growth.window_after)
+                    ),
                     picture: Picture {
-                        wide: svg::waterfall_at(split, WIDE),
-                        narrow: svg::waterfall_at(split, NARROW),
+                        wide: svg::waterfall_at(report, split, WIDE),
+                        narrow: svg::waterfall_at(report, split, NARROW),
                     },
                 })
                 .collect(),
@@ -189,8 +179,8 @@ impl Page {
                 fact(
                     "On the server",
                     format!(
-                        "{} ms a tick, an upper bound of its CPU",
-                        figure(diagnosis.cost.server_ms_per_tick)
+                        "{} a tick, an upper bound of its CPU",
+                        milliseconds(diagnosis.cost.server_ms_per_tick)
                     ),
                 ),
                 fact(
@@ -224,7 +214,7 @@ fn loss_facts(report: &Report) -> Vec<Fact> {
         fact("Ticks due and not taken", window.missed_ticks.to_string()),
         fact(
             "Longest stretch without a look",
-            span(window.largest_gap_ms),
+            duration(window.largest_gap_ms),
         ),
     ];
     let others = report
@@ -242,6 +232,7 @@ fn event_views(report: &Report) -> Vec<EventView> {
     let blamed = report
         .findings
         .first()
+        .filter(|worded| worded.finding.verdict.accuses())
         .and_then(|worded| worded.finding.cause.event.as_ref());
     let view = |event: &Event| EventView {
         group: event.group.clone().unwrap_or_default(),
@@ -250,9 +241,9 @@ fn event_views(report: &Report) -> Vec<EventView> {
         source: event.source,
         effect: event.effect.as_ref().map_or_else(String::new, |effect| {
             format!(
-                "{}: {} s of others' DB time, {} of their lock waits",
+                "{}: {} of others' DB time, {} of their lock waits",
                 verdict(effect.verdict).0,
-                figure(effect.db_seconds),
+                duration(effect.db_seconds * 1e3),
                 percent(effect.share_of_waits)
             )
         }),
@@ -303,35 +294,32 @@ fn figures(finding: &Finding) -> Vec<Fact> {
         facts.push(fact(
             "Mean latency",
             format!(
-                "{} → {} ms per call",
-                figure(growth.before_ms),
-                figure(growth.after_ms)
+                "{} → {} per call",
+                milliseconds(growth.before_ms),
+                milliseconds(growth.after_ms)
             ),
         ));
     }
     if let Some(ms) = finding.ms_per_call {
         let ci = finding.ci95_ms_per_call.map_or_else(
             || ", too few blocks of time for an interval".to_owned(),
-            |ci| format!(" (95 %: {})", interval(ci)),
+            |ci| format!(" (95 %: {})", interval(ms, ci)),
         );
         facts.push(fact(
             "Through this cause",
-            format!("{} ms per call{ci}", figure(ms)),
+            format!("{} per call{ci}", milliseconds(ms)),
         ));
     }
     if let Some(share) = finding.share_of_growth {
         facts.push(fact("Share of the growth", percent(share)));
     }
-    facts.push(fact(
-        "DB time lost",
-        format!("{} s", figure(finding.db_seconds)),
-    ));
+    facts.push(fact("DB time lost", duration(finding.db_seconds * 1e3)));
     // Who is not accused is not measured in public either.
-    let accused = matches!(finding.verdict, Verdict::Proved | Verdict::Supported);
+    let accused = finding.verdict.accuses();
     if let Some(effect) = finding.event_effect.as_ref().filter(|_| accused) {
         facts.push(fact(
             "Direct effect of the arrival",
-            format!("{} ms", figure(effect.direct_ms)),
+            milliseconds(effect.direct_ms),
         ));
         let rows = [
             ("Marginal effect", effect.marginal_ms),
@@ -341,7 +329,7 @@ fn figures(finding: &Finding) -> Vec<Fact> {
         ];
         facts.extend(
             rows.into_iter()
-                .filter_map(|(name, ms)| Some(fact(name, format!("{} ms", figure(ms?))))),
+                .filter_map(|(name, ms)| Some(fact(name, milliseconds(ms?)))),
         );
     }
     if let Some(what_if) = finding.what_if.as_ref().filter(|_| accused)
@@ -349,7 +337,7 @@ fn figures(finding: &Finding) -> Vec<Fact> {
     {
         facts.push(fact(
             format!("Without {}", clean(&what_if.removed)),
-            format!("{} ms per call", figure(mean)),
+            format!("{} per call", milliseconds(mean)),
         ));
     }
     if let Some(stability) = finding.rank_stability {
@@ -382,7 +370,7 @@ fn evidence(finding: &Finding) -> String {
         evidence.samples, evidence.ticks
     );
     if let Some(wait) = evidence.longest_wait_ms {
-        let _ = write!(said, ", the longest {}", span(wait));
+        let _ = write!(said, ", the longest {}", duration(wait));
     }
     let _ = write!(
         said,
@@ -413,6 +401,10 @@ fn statements(finding: &Finding) -> Vec<Statement> {
         &format!("Who got slower: {whose}"),
         &victim.query,
     )];
+    // Who is not accused is not shown with their statement either.
+    if !finding.verdict.accuses() {
+        return statements;
+    }
     for amplifier in &finding.cause.through {
         let name = amplifier
             .system
@@ -427,10 +419,7 @@ fn statements(finding: &Finding) -> Vec<Statement> {
         );
     }
     if let Some(blocker) = &finding.cause.blocker {
-        let name = blocker
-            .system
-            .as_deref()
-            .unwrap_or("a system without a name");
+        let name = blocker_name(blocker);
         let basis = match blocker.query_basis {
             Some("inferred") => ", inferred from what it runs",
             _ => "",

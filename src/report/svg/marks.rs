@@ -24,6 +24,7 @@ pub(super) fn marks(diagnosis: &Diagnosis) -> Vec<Mark> {
     let blamed = diagnosis
         .findings
         .first()
+        .filter(|finding| finding.verdict.accuses())
         .and_then(|finding| finding.cause.event.as_deref());
     let members = |group: &Group| -> Vec<&Event> {
         let in_group = |event: &&Event| group.events.contains(&event.id);

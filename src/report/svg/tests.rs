@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use crate::attribution::finding::{Diagnosis, Series};
+use crate::attribution::finding::{Diagnosis, Series, Verdict};
 use crate::graph::view::GraphView;
 use crate::report::fixture::{county_rollout, quiet};
 use crate::report::fixture_graph::{self, convoy, node, prepared, row_edge, waiter};
+use crate::report::palette::BLAME;
 use crate::report::{Report, dot};
 
 use super::*;
@@ -68,7 +69,7 @@ fn every_picture(diagnosis: Diagnosis) -> Vec<String> {
                 .diagnosis
                 .splits
                 .iter()
-                .map(|split| waterfall_at(split, width)),
+                .map(|split| waterfall_at(&report, split, width)),
         );
     }
     pictures.extend(report.diagnosis.worst.as_ref().map(graph));
@@ -178,6 +179,54 @@ fn the_blamed_event_is_named_and_the_others_are_counted() {
     let picture = latency(&Report::new(county_rollout()));
     assert!(picture.contains("sync-12 onboards"), "{picture}");
     assert!(picture.contains("systems onboard"), "{picture}");
+}
+
+#[test]
+fn a_part_is_laid_at_a_door_only_by_a_finding_about_that_very_part() {
+    let drawn = |change: fn(&mut Diagnosis)| {
+        let mut diagnosis = county_rollout();
+        change(&mut diagnosis);
+        let report = Report::new(diagnosis);
+        waterfall(&report, &report.diagnosis.splits[0])
+    };
+    let blame = |picture: &str| {
+        let (_, body) = picture.split_once("</style>").unwrap();
+        body.contains(BLAME.light)
+    };
+    let named = drawn(|_| ());
+    assert!(named.contains("sync-12, idle in transaction"), "{named}");
+    assert!(blame(&named));
+    let nobody: [fn(&mut Diagnosis); 5] = [
+        |diagnosis| diagnosis.findings[0].verdict = Verdict::Inconclusive,
+        |diagnosis| diagnosis.findings.clear(),
+        // What is proved of another window, table or blocker proves nothing here.
+        |diagnosis| {
+            if let Some(growth) = &mut diagnosis.findings[0].growth {
+                growth.window_after = growth.window_before;
+            }
+        },
+        |diagnosis| diagnosis.findings[0].cause.table = None,
+        |diagnosis| {
+            if let Some(blocker) = &mut diagnosis.findings[0].cause.blocker {
+                blocker.system = Some("sync-11".to_owned());
+            }
+        },
+    ];
+    for change in nobody {
+        let picture = drawn(change);
+        assert!(!picture.contains("sync-12"), "{picture}");
+        assert!(!blame(&picture), "{picture}");
+    }
+}
+
+#[test]
+fn a_suspicion_marks_no_arrival_as_blamed() {
+    let mut diagnosis = county_rollout();
+    for finding in &mut diagnosis.findings {
+        finding.verdict = Verdict::Inconclusive;
+    }
+    let picture = latency(&Report::new(diagnosis));
+    assert!(!picture.contains("sync-12 onboards"), "{picture}");
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use plotters::prelude::*;
 
 use crate::attribution::finding::{Cause, Part, Split};
-use crate::report::figures::percent;
-use crate::report::markup::{figure, line};
+use crate::report::Report;
+use crate::report::figures::{interval, milliseconds, percent};
+use crate::report::markup::line;
 use crate::report::naming::blocker_name;
 use crate::report::palette::{BLAME, Colour, GRID, INK, MUTED, NEUTRAL, RELIEF, SERIES};
 
@@ -17,17 +18,18 @@ const STEPS: usize = 6;
 /// Draws how a victim's mean latency went from before to after, cause by cause.
 ///
 /// Milliseconds per call; a thin line across a step's end is its 95 % interval.
-/// The steps and the residual lead from one mean to the other without a jump.
+/// The steps and the residual lead from one mean to the other without a jump. Who is in
+/// the way is named where a finding accuses them of that very part, and nowhere else.
 #[must_use]
-pub fn waterfall(split: &Split) -> String {
-    waterfall_at(split, WIDE)
+pub fn waterfall(report: &Report, split: &Split) -> String {
+    waterfall_at(report, split, WIDE)
 }
 
 /// Draws [`waterfall`] at another width in pixels.
 #[must_use]
-pub fn waterfall_at(split: &Split, width: u32) -> String {
+pub fn waterfall_at(report: &Report, split: &Split, width: u32) -> String {
     let width = width.max(NARROW / 2);
-    let steps = steps(split);
+    let steps = steps(report, split);
     let stacked = width < 600;
     let row = if stacked { 62.0 } else { 44.0 };
     let height = 40.0 + row * steps.len() as f64 + 8.0;
@@ -65,21 +67,17 @@ struct Step {
 impl Step {
     fn amount(&self) -> String {
         if self.total {
-            return format!("{} ms", figure(self.to));
+            return milliseconds(self.to);
         }
         let delta = self.to - self.from;
-        let signed = if delta > 0.0 {
-            format!("+{}", figure(delta))
-        } else {
-            figure(delta).replace('-', "−")
-        };
-        format!("{signed} ms")
+        let sign = if delta > 0.0 { "+" } else { "" };
+        format!("{sign}{}", milliseconds(delta).replace('-', "−"))
     }
 
     fn interval(&self) -> String {
-        self.ci.map_or_else(String::new, |[low, high]| {
-            format!("{} to {}", figure(low), figure(high)).replace('-', "−")
-        })
+        let delta = self.to - self.from;
+        self.ci
+            .map_or_else(String::new, |ci| interval(delta, ci).replace('-', "−"))
     }
 }
 
@@ -88,7 +86,7 @@ fn finite(value: f64) -> f64 {
     if value.is_finite() { value } else { 0.0 }
 }
 
-fn steps(split: &Split) -> Vec<Step> {
+fn steps(report: &Report, split: &Split) -> Vec<Step> {
     let growth = &split.growth;
     let mean = |title: &str, calls: f64, ms: f64| Step {
         title: title.to_owned(),
@@ -116,15 +114,16 @@ fn steps(split: &Split) -> Vec<Step> {
         });
     };
     let (shown, rest) = split.parts.split_at(split.parts.len().min(STEPS));
-    for (index, part) in shown.iter().enumerate() {
+    for part in shown {
+        let accuses = report.verdict_on(split, part).accuses();
         let colour = match part.delta_ms {
             less if less < 0.0 => RELIEF,
-            _ if index == 0 => BLAME,
+            _ if accuses => BLAME,
             _ => SERIES[1],
         };
         push(
             &mut steps,
-            words(&part.cause),
+            words(&part.cause, accuses),
             part.delta_ms,
             part.ci95_ms,
             colour,
@@ -141,8 +140,8 @@ fn steps(split: &Split) -> Vec<Step> {
     steps
 }
 
-/// Says a cause in two short lines: what, and who.
-pub(crate) fn words(cause: &Cause) -> (String, String) {
+/// Says a cause in two short lines: what, and who, if they are accused.
+fn words(cause: &Cause, accuses: bool) -> (String, String) {
     let class = match cause.class {
         "own-work" => "its own work".to_owned(),
         "lwlock" => "lightweight locks".to_owned(),
@@ -156,7 +155,7 @@ pub(crate) fn words(cause: &Cause) -> (String, String) {
         None => class,
     };
     let mut detail = Vec::new();
-    if let Some(blocker) = &cause.blocker {
+    if let Some(blocker) = cause.blocker.as_ref().filter(|_| accuses) {
         detail.push(blocker_name(blocker));
         let state = cause.dominant_state().filter(|_| blocker.gid.is_none());
         detail.extend(state.map(|(state, share)| format!("{state} ({})", percent(share))));
