@@ -124,12 +124,26 @@ impl Naming {
     }
 }
 
-/// Finds `key` among tags written `a=x,b=y`.
+/// Finds `key` among tags written `a=x,b=y`, as [`crate::statement::tags`] writes them: in a
+/// value `\`, `,` and `=` stand behind a `\`.
 fn tag_value(tags: &str, key: &str) -> Option<Arc<str>> {
-    tags.split(',')
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(name, value)| *name == key && !value.is_empty())
-        .map(|(_, value)| value.into())
+    let mut rest = tags;
+    while let Some((name, after)) = rest.split_once('=') {
+        let mut value = String::new();
+        let mut characters = after.chars();
+        while let Some(character) = characters.next() {
+            match character {
+                ',' => break,
+                '\\' => value.extend(characters.next()),
+                _ => value.push(character),
+            }
+        }
+        if name == key && !value.is_empty() {
+            return Some(value.into());
+        }
+        rest = characters.as_str();
+    }
+    None
 }
 
 /// Names of programs that many systems have in common.
@@ -298,5 +312,25 @@ mod tests {
             Some("b")
         );
         assert_eq!(tag_value("tenant=", "tenant"), None);
+        assert_eq!(
+            tag_value("tenant=,route=/y", "route").as_deref(),
+            Some("/y")
+        );
+    }
+
+    #[test]
+    fn a_tag_comes_back_as_its_statement_had_it() {
+        for value in ["a,1", "a=1", r"a\b", r"a\,tenant=b", "é"] {
+            let sql = format!("SELECT 1 /*route='x%2Cy',tenant='{}'*/", encoded(value));
+            let tags = crate::statement::tags(sql.as_bytes(), &["route", "tenant"]);
+            let read = tag_value(tags.as_deref().unwrap_or_default(), "tenant");
+            assert_eq!(read.as_deref(), Some(value), "{tags:?}");
+        }
+    }
+
+    /// URL-encodes every byte, as a client may.
+    fn encoded(value: &str) -> String {
+        let bytes: Vec<String> = value.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        bytes.concat()
     }
 }

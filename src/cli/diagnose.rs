@@ -88,3 +88,29 @@ fn pictures(report: &Report, folder: &Path, screen: &Screen) -> Done {
     let graph = diagnosis.worst.as_ref().unwrap_or(&diagnosis.last);
     screen.write(&folder.join("graph.svg"), &svg::graph(graph))
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::args::Cli;
+    use crate::report::fixture::quiet;
+
+    #[test]
+    fn a_json_answer_ends_with_one_line_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("answer.json");
+        let output = OutputArgs {
+            format: Format::Json,
+            output: Some(file.clone()),
+            html: None,
+            svg: None,
+        };
+        let screen = Screen::of(&Cli::parse_from(["pgjam", "--quiet", "doctor"]));
+        deliver(&Report::new(quiet()), &output, &screen).unwrap();
+        let answer = std::fs::read_to_string(file).unwrap();
+        assert!(answer.ends_with("}\n") && !answer.ends_with("\n\n"));
+    }
+}
