@@ -10,6 +10,8 @@ SELECT pg_is_in_recovery() AS in_recovery,
        current_user AS role,
        pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees_others,
        pg_has_role(current_user, 'pg_read_all_stats', 'MEMBER') AS is_member,
+       -- True for a superuser as well; whom else it may signal, its own roles' sessions, is not asked.
+       pg_has_role(current_user, 'pg_signal_backend', 'USAGE') AS may_signal,
        current_setting('track_activities')::bool AS track_activities,
        pg_size_bytes(current_setting('track_activity_query_size'))::int8 AS query_size,
        current_setting('compute_query_id') AS compute_query_id,

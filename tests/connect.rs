@@ -303,6 +303,22 @@ fn a_role_without_privileges_is_told_the_grant_and_with_it_passes() {
 }
 
 #[test]
+fn whether_a_role_may_signal_others_is_found_out() {
+    let server = server();
+    let mut superuser = server.connect("postgres").unwrap();
+    superuser
+        .batch_execute(
+            "CREATE ROLE watcher LOGIN IN ROLE pg_monitor; \
+             CREATE ROLE signaller LOGIN IN ROLE pg_monitor, pg_signal_backend",
+        )
+        .unwrap();
+    for (role, may) in [("watcher", false), ("signaller", true), ("postgres", true)] {
+        let found = checkup(&server.dsn("postgres", role));
+        assert_eq!(found.facts.unwrap().may_signal, may, "{role}");
+    }
+}
+
+#[test]
 fn every_remedy_of_a_bare_server_works() {
     let server = ThrowAway::start(&Options {
         fsync: false,

@@ -1,5 +1,6 @@
 //! Exit codes, which scripts may rely on, and which failure earns which.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::connect::{ConnectError, ConnectErrorKind};
@@ -11,7 +12,8 @@ use crate::sample::SampleError;
 /// What `pgjam --help` says of the exit codes.
 pub(super) const HELP: &str = "Exit codes:
   0  an answer was given, whatever it is
-  1  a defect in pgjam, or an error of the machine it runs on
+  1  a defect in pgjam, an error of the machine it runs on, or a question that
+     the server refuses
   2  the command line, a connection string or a setting cannot be used
   3  the server cannot be reached, or has no room for another connection
   4  the server refuses the role: wrong password, no such database, TLS
@@ -40,9 +42,14 @@ pub(super) enum Failure {
     /// Watching failed.
     #[error(transparent)]
     Sample(#[from] SampleError),
-    /// The server went away in the middle.
-    #[error("{0}")]
-    Lost(String),
+    /// Watching ended before its time, and what was seen until then is kept.
+    #[error("{error}\n  what was seen until then is kept: pgjam report {}", kept.display())]
+    Lost {
+        /// Why.
+        error: SampleError,
+        /// Where the recording is.
+        kept: PathBuf,
+    },
     /// A recording could not be read or written.
     #[error(transparent)]
     Recording(#[from] RecordingError),
@@ -74,13 +81,23 @@ impl Failure {
         ExitCode::from(match self {
             Self::Io { .. } => 1,
             Self::Connect(error) => of_connect(error.kind()),
-            Self::Doctor(_) | Self::Sample(_) | Self::Lost(_) => 7,
+            Self::Doctor(_) => 7,
+            Self::Sample(error) | Self::Lost { error, .. } => of_sample(error),
             Self::Missing(_) => 5,
             Self::TooOld(_) => 6,
             Self::Recording(_) => 8,
             Self::Lab(_) => 9,
             Self::Interrupted => 130,
         })
+    }
+}
+
+const fn of_sample(error: &SampleError) -> u8 {
+    match error {
+        SampleError::Gone(_) | SampleError::Timeout { .. } | SampleError::Silent { .. } => 7,
+        SampleError::Privilege { .. } => 5,
+        // The server is there and answers: it is our question that is wrong.
+        SampleError::Column { .. } | SampleError::Refused { .. } => 1,
     }
 }
 
@@ -100,5 +117,49 @@ const fn of_connect(kind: ConnectErrorKind) -> u8 {
         | ConnectErrorKind::Tls
         | ConnectErrorKind::Forbidden => 4,
         ConnectErrorKind::TooOld => 6,
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    /// Gives an error of the driver's; which one does not matter here.
+    fn source() -> tokio_postgres::Error {
+        "port=x".parse::<tokio_postgres::Config>().unwrap_err()
+    }
+
+    #[test]
+    fn a_server_that_refuses_has_not_gone_away() {
+        let query = "tick";
+        let source = source();
+        let refused = SampleError::Refused { query, source };
+        let said = refused.to_string();
+        assert_eq!(of_sample(&refused), 1, "{said}");
+        let column = "at";
+        assert_eq!(of_sample(&SampleError::Column { query, column }), 1);
+    }
+
+    #[test]
+    fn a_role_that_sees_too_little_is_told_apart_from_a_server_that_is_gone() {
+        let query = "tick";
+        let source = source();
+        let privilege = SampleError::Privilege { query, source };
+        assert_eq!(of_sample(&privilege), 5);
+        let seconds = 10.0;
+        assert_eq!(of_sample(&SampleError::Silent { query, seconds }), 7);
+        assert_eq!(of_sample(&SampleError::Gone(self::source())), 7);
+    }
+
+    #[test]
+    fn what_ended_a_watch_keeps_its_code_and_its_recording() {
+        let (query, column) = ("tick", "at");
+        let lost = Failure::Lost {
+            error: SampleError::Column { query, column },
+            kept: "/recordings/one".into(),
+        };
+        assert_eq!(lost.code(), ExitCode::from(1));
+        assert!(lost.to_string().contains("pgjam report /recordings/one"));
     }
 }

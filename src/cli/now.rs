@@ -2,6 +2,7 @@
 
 use crate::cli::Done;
 use crate::cli::args::{GraphFormat, NowArgs};
+use crate::cli::exit::Failure;
 use crate::cli::screen::Screen;
 use crate::cli::watch::{block_on, reach};
 use crate::graph::WaitGraph;
@@ -14,10 +15,10 @@ use crate::system::Naming;
 /// Looks once and shows the graph.
 pub(super) fn run(args: &NowArgs, screen: &Screen) -> Done {
     let dsn = args.connect.dsn.as_deref();
-    let view = block_on(look(dsn, &args.naming.system_by, screen))?;
+    let (view, may_signal) = block_on(look(dsn, &args.naming.system_by, screen))?;
     let text = match args.format {
         GraphFormat::Text => {
-            let first = first_screen::render(&view, None, screen.style());
+            let first = first_screen::render(&view, may_signal, screen.style());
             if view.edges.is_empty() {
                 first
             } else {
@@ -36,11 +37,12 @@ pub(super) fn run(args: &NowArgs, screen: &Screen) -> Done {
     screen.answer(&text, args.output.as_deref())
 }
 
+/// Gives the graph, and whether this role may signal the sessions of others.
 async fn look(
     dsn: Option<&str>,
     naming: &Naming,
     screen: &Screen,
-) -> Result<GraphView, crate::cli::exit::Failure> {
+) -> Result<(GraphView, Option<bool>), Failure> {
     let reached = reach(dsn, screen).await?;
     let tag_keys = naming.tags().iter().map(ToString::to_string).collect();
     let options = Options {
@@ -59,6 +61,7 @@ async fn look(
     };
     let view = WaitGraph::of(&snapshot).view(words);
     drop(source);
+    let may_signal = reached.checkup.facts.map(|facts| facts.may_signal);
     reached.session.close().await;
-    Ok(view)
+    Ok((view, may_signal))
 }

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::cli::args::{Cli, Colour};
 use crate::cli::exit::Failure;
 use crate::report::Style;
+use crate::report::line::escape;
 
 /// Where nobody watches a bar, a line of progress comes this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -47,16 +48,23 @@ impl Screen {
         &self.style
     }
 
-    /// Tells something beside the answer.
+    /// Tells something beside the answer, whoever wrote it.
     pub(super) fn note(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            eprintln!("{}", safe(text));
         }
     }
 
-    /// Tells why there is no answer.
+    /// Shows a page of the report's own beside the answer, with its colours.
+    pub(super) fn page(&self, page: &str) {
+        if !self.quiet {
+            eprintln!("{page}");
+        }
+    }
+
+    /// Tells why there is no answer, in the server's words where it has some.
     pub(super) fn fail(error: &dyn std::fmt::Display) {
-        eprintln!("pgjam: {error}");
+        eprintln!("pgjam: {}", safe(&error.to_string()));
     }
 
     /// Gives an answer: to the terminal, or into a file.
@@ -131,10 +139,29 @@ impl Progress {
     }
 }
 
+/// Escapes what could act on a terminal, and keeps the lines.
+fn safe(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').map(escape).collect();
+    lines.join("\n")
+}
+
 /// Asks the terminal how wide it is.
 fn console_width() -> Option<usize> {
     let columns = std::env::var("COLUMNS")
         .ok()
         .and_then(|columns| columns.parse().ok());
     columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_says_keeps_its_lines_and_cannot_act_on_the_terminal() {
+        assert_eq!(
+            safe("no \u{1b}[2Jroom\r\n  GRANT pg_monitor TO \"x\";"),
+            "no \\u{1b}[2Jroom \n  GRANT pg_monitor TO \"x\";"
+        );
+    }
 }

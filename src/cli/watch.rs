@@ -105,17 +105,18 @@ impl Watch<'_> {
             ..Options::default()
         };
         let mut source = Source::new(reached.session.client(), options).await?;
-        let mut live = Live::new(self.naming);
+        let may_signal = reached.checkup.facts.as_ref().map(|f| f.may_signal);
+        let mut live = Live::new(self.naming, may_signal);
         let watched = self
             .ticks(&mut source, &mut recorder, &mut live, screen, stop)
             .await;
         recorder.finish(live.last)?;
         match watched {
             Ok(()) if live.ticks == 0 => Err(Failure::Interrupted),
-            Err(Failure::Sample(error)) => Err(Failure::Lost(format!(
-                "{error}\n  what was seen until then is kept: pgjam report {}",
-                self.folder.display()
-            ))),
+            Err(Failure::Sample(error)) => Err(Failure::Lost {
+                error,
+                kept: self.folder.clone(),
+            }),
             other => other,
         }
     }
@@ -169,7 +170,7 @@ impl Watch<'_> {
                 recorder.take(Entry::Loss(loss));
             }
             if live.ticks == 0 {
-                screen.note(&live.first_screen(&snapshot, screen));
+                screen.page(&live.first_screen(&snapshot, screen));
             }
             progress.at(&live.status(&snapshot));
             recorder.take(Entry::Snapshot(snapshot));
@@ -196,6 +197,7 @@ async fn count(source: &mut Source<'_>, recorder: &mut Recorder) -> Result<(), F
 /// What is known while the watch goes on.
 struct Live<'a> {
     naming: &'a Naming,
+    may_signal: Option<bool>,
     names: Names,
     statements: Statements,
     ticks: usize,
@@ -203,9 +205,10 @@ struct Live<'a> {
 }
 
 impl<'a> Live<'a> {
-    fn new(naming: &'a Naming) -> Self {
+    fn new(naming: &'a Naming, may_signal: Option<bool>) -> Self {
         Self {
             naming,
+            may_signal,
             names: Names::default(),
             statements: Statements::default(),
             ticks: 0,
@@ -224,7 +227,7 @@ impl<'a> Live<'a> {
     /// Words what an engineer should know at once.
     fn first_screen(&self, snapshot: &Snapshot, screen: &Screen) -> String {
         let view = WaitGraph::of(snapshot).view(self.words());
-        first_screen::render(&view, None, screen.style())
+        first_screen::render(&view, self.may_signal, screen.style())
     }
 
     /// Words the state of things for a line of progress.

@@ -59,6 +59,8 @@ pub struct Facts {
     pub sees_others: bool,
     /// Whether the role is a member of `pg_read_all_stats`, even where it does not inherit it.
     pub is_member: bool,
+    /// Whether it may cancel and end the sessions of other roles, a superuser's excepted.
+    pub may_signal: bool,
     /// The extension that counts calls.
     pub statements: Statements,
     /// `track_activities`: without it sessions show no state.
@@ -185,6 +187,7 @@ impl Facts {
             role: text("role")?,
             sees_others: get(&row, "sees_others", NAME)?,
             is_member: get(&row, "is_member", NAME)?,
+            may_signal: get(&row, "may_signal", NAME)?,
             statements: Statements {
                 preloaded: get(&row, "statements_preloaded", NAME)?,
                 schema: get::<Option<RawText<'_>>>(&row, "statements_schema", NAME)?.map(owned),
