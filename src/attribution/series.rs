@@ -100,7 +100,7 @@ fn label(charges: &Charges, cell: &Cell) -> String {
         .unwrap_or_default();
     let by = match &cell.blocker {
         InTheWay::System(Some(system)) => format!(" by {}", charges.systems.get(*system)),
-        InTheWay::Prepared(gid) => format!(" by prepared {gid}"),
+        InTheWay::Prepared { gid, .. } => format!(" by prepared {gid}"),
         _ => String::new(),
     };
     format!("{class}{at}{by}")
