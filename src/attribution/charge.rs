@@ -166,7 +166,11 @@ impl Charger<'_> {
         let queued = wait.hard.is_empty();
         let class = Class::of_lock(&wait.request.target.locktype, queued);
         let (class, blocker) = match graph.party(root) {
-            // Blame that ends in somebody who waits has entered a cycle.
+            // Who waits and has nobody in the way waits for somebody who is gone.
+            _ if !graph.waits(root).is_empty() && graph.amplifiers(root).is_empty() => {
+                (class, InTheWay::Unseen)
+            }
+            // Other blame that ends in somebody who waits has entered a cycle.
             _ if !graph.waits(root).is_empty() => {
                 (Class::Deadlock, self.root_of(charges, graph, root))
             }
