@@ -350,7 +350,7 @@ fn event_views(
                     }
                     let cell = book.charges.cells.get(charge.cell);
                     all += charge.seconds;
-                    waits += if cell.class.has_holder() {
+                    waits += if cell.blocker != InTheWay::Nobody {
                         charge.seconds
                     } else {
                         0.0
@@ -358,13 +358,13 @@ fn event_views(
                     let by_it = cell.blocker == InTheWay::System(Some(system));
                     caused += if by_it { charge.seconds } else { 0.0 };
                 }
-                let harmless = caused <= NO_EFFECT * all
-                    && after.length().as_secs_f64() >= NO_EFFECT_AFTER
-                    && after
-                        .blocks
-                        .iter()
-                        .flat_map(Clone::clone)
-                        .all(|n| ledger.cuts.is_watched(n));
+                let watched: f64 = after
+                    .blocks
+                    .iter()
+                    .flat_map(Clone::clone)
+                    .map(|piece| ledger.cuts.seconds(piece))
+                    .sum();
+                let harmless = caused <= NO_EFFECT * all && watched >= NO_EFFECT_AFTER;
                 Effect {
                     verdict: accused.unwrap_or(if harmless {
                         Verdict::NoEffect
@@ -430,7 +430,12 @@ fn share<'a>(
 ) -> f64 {
     let all: f64 = charges.clone().map(|charge| charge.seconds).sum();
     let some: f64 = charges.filter(counts).map(|charge| charge.seconds).sum();
-    if all > 0.0 { some / all } else { 0.0 }
+    // The sum of nothing is -0, which would be written so.
+    if all > 0.0 {
+        (some / all).max(0.0)
+    } else {
+        0.0
+    }
 }
 
 fn losses(recording: &Recording) -> BTreeMap<String, u64> {
