@@ -20,6 +20,8 @@ use crate::time::{Span, Timestamp};
 
 /// The shortest stretch between two cuts when there are no counters.
 const REGULAR_CUT: Span = Span::from_secs(2);
+/// So many regular cuts are enough: two days.
+const MOST_CUTS: i64 = 86_400;
 /// A window is divided into about so many blocks.
 const BLOCKS: i64 = 10;
 
@@ -175,18 +177,16 @@ impl Window {
     }
 }
 
-/// Cuts the watched time into regular pieces.
+/// Cuts the watched time into regular pieces; coarser ones where a clock jumped for years.
 fn regular(looks: &[Look]) -> Vec<Timestamp> {
     let (Some(first), Some(last)) = (looks.first(), looks.last()) else {
         return Vec::new();
     };
-    let mut cuts = Vec::new();
-    let mut cut = first.at;
-    while cut <= last.at {
-        cuts.push(cut);
-        cut = cut + REGULAR_CUT;
-    }
-    cuts
+    let watched = last.at.since(first.at).as_micros();
+    let piece = (watched / MOST_CUTS).max(REGULAR_CUT.as_micros());
+    (0..=watched / piece)
+        .map(|n| first.at + Span::from_micros(n * piece))
+        .collect()
 }
 
 /// Turns cumulative counters into calls per piece.
