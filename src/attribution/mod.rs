@@ -350,10 +350,10 @@ fn event_views(
                     }
                     let cell = book.charges.cells.get(charge.cell);
                     all += charge.seconds;
-                    waits += if cell.blocker != InTheWay::Nobody {
-                        charge.seconds
-                    } else {
+                    waits += if cell.blocker == InTheWay::Nobody {
                         0.0
+                    } else {
+                        charge.seconds
                     };
                     let by_it = cell.blocker == InTheWay::System(Some(system));
                     caused += if by_it { charge.seconds } else { 0.0 };

@@ -144,7 +144,7 @@ pub(crate) fn snapshot(
 
 fn row(world: &World, number: usize, worker: &Worker, resources: &[Resource]) -> Session {
     let system = &world.systems[worker.system];
-    let statement = worker.text.map(|text| statement_id(text));
+    let statement = worker.text.map(statement_id);
     let (state, kind, event): (_, Option<&str>, Option<&str>) = match worker.doing {
         Doing::Thinking => (State::Idle, Some("Client"), Some("ClientRead")),
         Doing::Away => (State::IdleInTransaction, Some("Client"), Some("ClientRead")),

@@ -1,6 +1,7 @@
 //! Conclusions against a simulated database whose truth is known exactly.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "measured shares are worth reading")]
 
 mod look;
 mod nonsense;

@@ -312,3 +312,30 @@ fn equal_input_gives_equal_bytes() {
     let bytes = || json::render(&Report::new(diagnose(&recording, &Naming::default())));
     assert_eq!(bytes(), bytes());
 }
+
+#[test]
+fn two_who_arrive_together_are_both_named_and_what_they_did_together_is_the_groups() {
+    const OTHER: &str = "UPDATE inbox SET mark = 'y' WHERE id = 1";
+    let other = System {
+        steps: vec![takes(OTHER, 2.0, 0), Step::Away(80.0)],
+        name: "sync-13",
+        ..quiet_guilty(40.9)
+    };
+    let systems = vec![decision(), quiet_guilty(40.2), other];
+    let diagnosis = conclude(&world(systems, 120.0, 21).run().0);
+    for name in ["sync-12", "sync-13"] {
+        let finding = finding_about(&diagnosis, DECIDE, name);
+        assert!(
+            finding.verdict <= Verdict::Supported,
+            "{}",
+            told(&diagnosis)
+        );
+        let effect = finding.event_effect.as_ref().unwrap();
+        assert_eq!(effect.marginal_ms, None);
+        assert_eq!(effect.interaction_ms, None);
+        assert!(effect.direct_ms > 0.0);
+        let together = effect.group_marginal_ms.unwrap() - effect.group_interaction_ms.unwrap();
+        assert!(together > effect.direct_ms);
+    }
+    assert_eq!(diagnosis.groups.len(), 1);
+}

@@ -350,3 +350,33 @@ fn a_full_lock_up_completes_no_calls_and_is_still_somebodys() {
     assert!(finding.db_seconds > 70.0, "{}", told(&diagnosis));
     assert_eq!(diagnosis.now.blocked_sessions, 3);
 }
+
+#[test]
+fn who_connects_anew_for_each_transaction_has_not_arrived() {
+    let mut late_events = 0;
+    for seed in 0..10 {
+        let hasty = system(
+            "hasty",
+            2,
+            -60.0,
+            400.0,
+            &[runs("INSERT INTO log_a VALUES (1)", 8.0)],
+        );
+        let (mut recording, _) = world(vec![decision(), hasty], 30.0, seed).run();
+        for snapshot in &mut recording.snapshots {
+            for session in snapshot
+                .sessions
+                .iter_mut()
+                .filter(|s| &*s.application_name == "hasty")
+            {
+                session.backend_start = session.query_start.unwrap() - Span::from_millis(2);
+            }
+        }
+        let diagnosis = conclude(&recording);
+        for event in &diagnosis.events {
+            late_events += 1;
+            println!("{} at {}", event.label, event.at.0);
+        }
+    }
+    assert_eq!(late_events, 0);
+}
