@@ -12,6 +12,7 @@ use crate::attribution::finding::{
 use crate::attribution::growth::{Comparison, GrowthPart};
 use crate::attribution::verdict::Compared;
 use crate::graph::Basis;
+use crate::statement::StatementId;
 use crate::time::Rfc3339;
 
 /// Names the earliest event of a group.
@@ -41,7 +42,7 @@ pub(super) fn victim(book: &Book<'_>, comparison: &Comparison) -> Victim {
                 .first()
                 .map(ToString::to_string)
         }),
-        fingerprint: key.statement.map_or_else(String::new, |id| id.to_string()),
+        fingerprint: key.statement.unwrap_or(StatementId(0)).to_string(),
         query: statement.map_or_else(|| "(text unknown)".to_owned(), |s| s.text.to_string()),
         database: key
             .database

@@ -215,7 +215,7 @@ pub struct Victim {
     pub systems: Vec<String>,
     /// The server's id, as a decimal string; null where it has none.
     pub query_id: Option<String>,
-    /// Ours, as 16 hexadecimal digits.
+    /// Ours, as 16 hexadecimal digits; all zero where the text is not known.
     pub fingerprint: String,
     /// The statement, normalised.
     pub query: String,
