@@ -216,10 +216,12 @@ fn drawn(book: &Book<'_>, ledger: &Ledger<'_>) -> Vec<(u32, String)> {
             .and_then(|id| book.statements.get(id))
             .map(Statement::short);
         let short = short.unwrap_or_else(|| "(text unknown)".to_owned());
-        match ledger.runners(victim) {
-            [only] => format!("{}: {short}", book.system(*only).unwrap_or_default()),
-            many => format!("{} systems: {short}", many.len()),
-        }
+        let runners: Vec<String> = ledger
+            .runners(victim)
+            .iter()
+            .filter_map(|system| book.system(*system))
+            .collect();
+        format!("{}: {short}", finding::pool(&runners))
     };
     by_time
         .into_iter()
@@ -428,8 +430,10 @@ fn share<'a>(
     charges: impl Iterator<Item = &'a Charge> + Clone,
     counts: impl Fn(&&'a Charge) -> bool,
 ) -> f64 {
-    let all: f64 = charges.clone().map(|charge| charge.seconds).sum();
-    let some: f64 = charges.filter(counts).map(|charge| charge.seconds).sum();
+    // A sum of nothing is -0.0, which reads as a loss.
+    let sum = |seconds: f64, charge: &Charge| seconds + charge.seconds;
+    let all = charges.clone().fold(0.0, sum);
+    let some = charges.filter(counts).fold(0.0, sum);
     if all > 0.0 { some / all } else { 0.0 }
 }
 
