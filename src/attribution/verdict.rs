@@ -263,6 +263,6 @@ impl Candidate<'_> {
         });
         // Where the interval is clear already it is the number of questions that asks for more.
         let more = watched * (narrower - 1.0).max(0.5);
-        (!nameless).then(|| more.clamp(0.5, LONGEST_PROMISE))
+        (!nameless).then(|| more.clamp(1.0, LONGEST_PROMISE))
     }
 }
