@@ -261,6 +261,21 @@ fn a_clock_that_steps_back_accuses_nobody() {
 }
 
 #[test]
+fn a_clock_that_jumps_by_decades_is_survived() {
+    let (mut recording, _) = pair(50.0, 13).run();
+    recording.counters.clear();
+    let last = recording.snapshots.last_mut().unwrap();
+    last.tick.at = last.tick.at + Span::from_secs(60 * 365 * 86_400);
+    let diagnosis = conclude(&recording);
+    assert_eq!(
+        accused(&diagnosis),
+        Vec::<&str>::new(),
+        "{}",
+        told(&diagnosis)
+    );
+}
+
+#[test]
 fn a_clock_that_steps_back_in_the_story_accuses_nobody_else() {
     let (mut recording, _) = story(3).run();
     for snapshot in &mut recording.snapshots {
