@@ -1,0 +1,77 @@
+//! What the watch is to the server that it watches.
+
+use crate::stage::{Running, Session, run, server};
+
+/// While it watches it is one session, named as such, that holds nothing but its own
+/// virtual transaction and writes nothing.
+///
+/// The server writes WAL of its own accord for checkpoints and for running transactions
+/// (standby snapshots); both are put out of the way here, so the position must not move at
+/// all. Dead rows are vacuumed first, since even a reader may prune a page, and that is logged.
+#[test]
+fn the_observer_is_one_session_that_holds_and_writes_nothing() {
+    let server = server(&[
+        ("autovacuum", "off"),
+        ("checkpoint_timeout", "1h"),
+        ("wal_level", "minimal"),
+        ("max_wal_senders", "0"),
+    ]);
+    run(&server, "postgres", "vacuum");
+    run(&server, "postgres", "checkpoint");
+    // What it looks at, so that it has named everything at its first look.
+    let mut busy = Session::open(&server, "postgres", "busy");
+    busy.send("select pg_sleep(600)");
+    let mut client = server.connect("postgres").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let record = folder.path().join("recording");
+    let mut watch = Running::start(&[
+        "diagnose",
+        "--duration",
+        "3s",
+        "--hz",
+        "50",
+        "--dsn",
+        &server.dsn("postgres", "postgres"),
+        "--record",
+        record.to_str().unwrap(),
+    ]);
+    watch.hear("Nobody waits for a lock");
+    let mut position = || -> String {
+        let row = client.query_one("select pg_current_wal_insert_lsn()::text", &[]);
+        row.unwrap().get(0)
+    };
+    let before = position();
+    let mut onlooker = server.connect("postgres").unwrap();
+    let mut looks = 0;
+    loop {
+        let sessions: i64 = onlooker
+            .query_one(
+                "select count(*) from pg_stat_activity where application_name = 'pgjam'",
+                &[],
+            )
+            .unwrap()
+            .get(0);
+        let held: Vec<String> = onlooker
+            .query(
+                "select concat_ws(' ', l.locktype, l.mode, l.relation::regclass::text)
+                   from pg_stat_activity a
+                   join pg_locks l using (pid)
+                  where a.application_name = 'pgjam'
+                    and not (l.locktype = 'virtualxid' and l.virtualxid = l.virtualtransaction)",
+                &[],
+            )
+            .unwrap()
+            .iter()
+            .map(|row| row.get(0))
+            .collect();
+        if watch.has_ended() {
+            break;
+        }
+        assert!(sessions <= 1, "{sessions} sessions");
+        assert_eq!(held, Vec::<String>::new());
+        looks += usize::from(sessions == 1);
+    }
+    assert_eq!(position(), before);
+    watch.end().well();
+    assert!(looks > 100, "only {looks} looks at the observer");
+}
