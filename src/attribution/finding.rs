@@ -223,6 +223,40 @@ pub struct Victim {
     pub database: Option<String>,
 }
 
+impl Victim {
+    /// Names who it is: a system, or the pool that shares the statement.
+    #[must_use]
+    pub fn who(&self) -> String {
+        self.system.clone().unwrap_or_else(|| pool(&self.systems))
+    }
+}
+
+/// Names several systems at once: by what their names begin with, as `intake-*`, or by
+/// their number.
+#[must_use]
+pub fn pool(systems: &[String]) -> String {
+    let (Some(first), Some(last)) = (systems.iter().min(), systems.iter().max()) else {
+        return "unnamed".to_owned();
+    };
+    if systems.len() == 1 {
+        return first.clone();
+    }
+    // What the smallest and the largest have in common, all have.
+    let common: String = first
+        .chars()
+        .zip(last.chars())
+        .take_while(|(a, b)| a == b)
+        .map(|(a, _)| a)
+        .collect();
+    let stem = common.trim_end_matches(|c: char| c.is_ascii_digit());
+    let count = systems.len();
+    if stem.chars().filter(|c| c.is_alphabetic()).count() >= 3 {
+        format!("{stem}* ({count} systems)")
+    } else {
+        format!("{count} systems")
+    }
+}
+
 /// How a victim's mean latency moved between two windows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Growth {

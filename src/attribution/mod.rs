@@ -216,10 +216,12 @@ fn drawn(book: &Book<'_>, ledger: &Ledger<'_>) -> Vec<(u32, String)> {
             .and_then(|id| book.statements.get(id))
             .map(Statement::short);
         let short = short.unwrap_or_else(|| "(text unknown)".to_owned());
-        match ledger.runners(victim) {
-            [only] => format!("{}: {short}", book.system(*only).unwrap_or_default()),
-            many => format!("{} systems: {short}", many.len()),
-        }
+        let runners: Vec<String> = ledger
+            .runners(victim)
+            .iter()
+            .filter_map(|system| book.system(*system))
+            .collect();
+        format!("{}: {short}", finding::pool(&runners))
     };
     by_time
         .into_iter()

@@ -70,6 +70,8 @@ pub(super) fn load(charges: &Charges) -> Vec<Series> {
         let bin = bin_of(charges.looks[charge.tick].at);
         seconds.entry(cause).or_insert_with(|| vec![0.0; bins])[bin] += charge.seconds;
     }
+    // One tick in a bin says little of the bin, as at the end of the watch.
+    let seen = |n: usize| watched[n] > 0.3 * Span::from_micros(bin).as_secs_f64();
     let begins = |n: usize| first.at + Span::from_micros(bin * i64::try_from(n).unwrap_or(0));
     seconds
         .into_iter()
@@ -79,12 +81,7 @@ pub(super) fn load(charges: &Charges) -> Vec<Series> {
                 .map_or("other causes", String::as_str)
                 .to_owned(),
             points: (0..bins)
-                .map(|n| {
-                    (
-                        Rfc3339(begins(n)),
-                        (watched[n] > 0.0).then(|| seconds[n] / watched[n]),
-                    )
-                })
+                .map(|n| (Rfc3339(begins(n)), seen(n).then(|| seconds[n] / watched[n])))
                 .collect(),
         })
         .collect()

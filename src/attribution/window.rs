@@ -20,8 +20,8 @@ use crate::time::{Span, Timestamp};
 
 /// The shortest stretch between two cuts when there are no counters.
 const REGULAR_CUT: Span = Span::from_secs(2);
-/// A window is divided into about so many blocks.
-const BLOCKS: i64 = 10;
+/// A window is divided into so many blocks, if it has as many pieces.
+const BLOCKS: usize = 10;
 
 /// Where time is cut, and what is known of each piece.
 #[derive(Debug)]
@@ -140,20 +140,11 @@ impl Cuts {
         if last <= first {
             return None;
         }
-        let length = self.at[last].since(self.at[first]).as_micros() / BLOCKS;
-        let mut blocks = Vec::new();
-        let mut start = first;
-        for cut in first + 1..=last {
-            if self.at[cut].since(self.at[start]).as_micros() >= length {
-                blocks.push(start..cut);
-                start = cut;
-            }
-        }
-        if start < last {
-            // What is left over joins the last block.
-            let start = blocks.pop().map_or(start, |block| block.start);
-            blocks.push(start..last);
-        }
+        let pieces = last - first;
+        let count = pieces.min(BLOCKS);
+        let cut = |block: usize| first + block * pieces / count;
+        let mut blocks: Vec<Range<usize>> =
+            (0..count).map(|block| cut(block)..cut(block + 1)).collect();
         blocks.retain(|block| block.clone().all(|piece| self.is_watched(piece)));
         Some(Window {
             blocks,

@@ -21,6 +21,8 @@ use crate::system::Naming;
 
 /// The system whose latency the story is about.
 const PROTAGONIST: &str = "decision";
+/// A growth in milliseconds below which a percentage says nothing.
+const LEAST_GROWTH_MS: f64 = 0.5;
 /// How long the first system may take to be at work.
 const BEGIN_WITHIN: Duration = Duration::from_secs(30);
 
@@ -175,10 +177,15 @@ fn beside_truth(report: &Report, truth: &Truth) -> String {
         )
     };
     let timed = after.ms - before.ms;
-    let off = (growth.delta_ms - timed) / timed * 100.0;
+    let verdict = if timed.abs() < LEAST_GROWTH_MS {
+        "too little grew to compare".to_owned()
+    } else {
+        let off = (growth.delta_ms - timed) / timed * 100.0;
+        format!("pgjam's growth is {off:+.1} % off what the clients timed")
+    };
     format!(
         "\nBeside the truth: {PROTAGONIST}'s update of the counters, before and after the last wave\n  \
-         {:<16} {:>10} {:>10} {:>10} {:>9}\n{}{}  pgjam's growth is {off:+.1} % off what the clients timed\n",
+         {:<16} {:>10} {:>10} {:>10} {:>9}\n{}{}  {verdict}\n",
         "",
         "before",
         "after",

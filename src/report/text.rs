@@ -130,13 +130,7 @@ fn bare(ms: f64) -> String {
 }
 
 fn victim(victim: &Victim) -> String {
-    let who = match (&victim.system, victim.systems.len()) {
-        (Some(system), _) => system.clone(),
-        (None, 0) => "unnamed".to_owned(),
-        (None, 1) => victim.systems[0].clone(),
-        (None, n) => format!("{n} systems"),
-    };
-    format!("{who} · {}", statement_name(&victim.query))
+    format!("{} · {}", victim.who(), statement_name(&victim.query))
 }
 
 /// Names a cause: class, who, in which state, over which table.
@@ -176,10 +170,12 @@ fn in_full(page: &mut String, style: Style, worded: &Worded, headline: &str) {
         &worded.sentence
     };
     paragraph(page, style, Ink::Plain, &number, sentence);
-    if let Some(effect) = &worded.finding.event_effect {
+    // Who is not accused is not taken away either.
+    let accused = matches!(worded.finding.verdict, Verdict::Proved | Verdict::Supported);
+    if let Some(effect) = worded.finding.event_effect.as_ref().filter(|_| accused) {
         paragraph(page, style, Ink::Faint, "    ", &effect_words(effect));
     }
-    if let Some(what_if) = &worded.finding.what_if
+    if let Some(what_if) = worded.finding.what_if.as_ref().filter(|_| accused)
         && let Some(mean) = what_if.mean_ms
     {
         let text = format!(
@@ -291,37 +287,37 @@ fn bar(from: f64, to: f64, columns: usize) -> String {
 
 fn events(page: &mut String, style: Style, diagnosis: &Diagnosis) {
     heading(page, style, "Events");
-    let mut told: Vec<Option<&str>> = Vec::new();
+    let mut told = Vec::new();
     for event in &diagnosis.events {
-        if !is_harmless(event) {
+        let Some(verdict) = accuses_nobody(event) else {
             one_event(page, style, event);
             continue;
-        }
-        let group = event.group.as_deref();
-        if told.contains(&group) {
+        };
+        let kind = (event.group.as_deref(), verdict);
+        if told.contains(&kind) {
             continue;
         }
-        told.push(group);
+        told.push(kind);
         let alike: Vec<&Event> = diagnosis
             .events
             .iter()
-            .filter(|other| other.group.as_deref() == group && is_harmless(other))
+            .filter(|other| {
+                (other.group.as_deref(), accuses_nobody(other)) == (kind.0, Some(verdict))
+            })
             .collect();
         if alike.len() == 1 {
             one_event(page, style, event);
         } else {
-            many_events(page, style, &alike);
+            many_events(page, style, &alike, verdict);
         }
     }
 }
 
-/// Tells whether an arrival did nothing to others.
-fn is_harmless(event: &Event) -> bool {
-    event.kind == "system-onboarded"
-        && event
-            .effect
-            .as_ref()
-            .is_some_and(|effect| effect.verdict == Verdict::NoEffect)
+/// Gives the verdict on an arrival that is said of many at once; none for what stands alone.
+fn accuses_nobody(event: &Event) -> Option<Verdict> {
+    let verdict = event.effect.as_ref()?.verdict;
+    let alike = matches!(verdict, Verdict::NoEffect | Verdict::Inconclusive);
+    (event.kind == "system-onboarded" && alike).then_some(verdict)
 }
 
 fn one_event(page: &mut String, style: Style, event: &Event) {
@@ -351,16 +347,21 @@ fn one_event(page: &mut String, style: Style, event: &Event) {
     paragraph(page, style, ink, &head, &format!("{what}{effect}"));
 }
 
-fn many_events(page: &mut String, style: Style, alike: &[&Event]) {
+fn many_events(page: &mut String, style: Style, alike: &[&Event], verdict: Verdict) {
     let (Some(first), Some(last)) = (alike.first(), alike.last()) else {
         return;
     };
     let names: Vec<String> = alike.iter().map(|event| event.label.clone()).collect();
     let head = format!("{}  ", first.at.0.to_clock());
     let text = format!(
-        "{} began to write, the last at {}: no effect on others ({})",
+        "{} began to write, the last at {}: {} ({})",
         plural(alike.len(), "system"),
         last.at.0.to_clock(),
+        if verdict == Verdict::NoEffect {
+            "no effect on others"
+        } else {
+            "effect not known yet"
+        },
         list(&names)
     );
     paragraph(page, style, Ink::Faint, &head, &text);

@@ -197,10 +197,14 @@ fn moved(growth: &Growth) -> String {
         CallsBasis::Pooled => " over all who run it",
         CallsBasis::Estimated => " by estimate",
     };
-    format!(
-        "takes {} a call{pooled}, {direction} from {}",
-        milliseconds(growth.after_ms),
+    let before = if growth.before_ms > 0.0 {
         milliseconds(growth.before_ms)
+    } else {
+        "too little to be seen".to_owned()
+    };
+    format!(
+        "takes {} a call{pooled}, {direction} from {before}",
+        milliseconds(growth.after_ms)
     )
 }
 

@@ -1,5 +1,6 @@
 //! What the template prints: plain texts and finished pictures, in the page's order.
 
+use crate::attribution::finding::pool;
 use std::fmt::Write as _;
 
 use askama::Template;
@@ -212,7 +213,7 @@ impl Page {
 fn victim_words(system: Option<&str>, systems: &[String], query: &str) -> String {
     let who = match system {
         Some(system) => system.to_owned(),
-        None => format!("{} systems that share it", systems.len()),
+        None => pool(systems),
     };
     format!("{who}: {}", line(query, 140))
 }
@@ -325,7 +326,9 @@ fn figures(finding: &Finding) -> Vec<Fact> {
         "DB time lost",
         format!("{} s", figure(finding.db_seconds)),
     ));
-    if let Some(effect) = &finding.event_effect {
+    // Who is not accused is not measured in public either.
+    let accused = matches!(finding.verdict, Verdict::Proved | Verdict::Supported);
+    if let Some(effect) = finding.event_effect.as_ref().filter(|_| accused) {
         facts.push(fact(
             "Direct effect of the arrival",
             format!("{} ms", figure(effect.direct_ms)),
@@ -341,7 +344,7 @@ fn figures(finding: &Finding) -> Vec<Fact> {
                 .filter_map(|(name, ms)| Some(fact(name, format!("{} ms", figure(ms?))))),
         );
     }
-    if let Some(what_if) = &finding.what_if
+    if let Some(what_if) = finding.what_if.as_ref().filter(|_| accused)
         && let Some(mean) = what_if.mean_ms
     {
         facts.push(fact(
