@@ -71,7 +71,7 @@ pub(super) fn deliver(report: &Report, output: &OutputArgs, screen: &Screen) -> 
     }
     let answer = match output.format {
         Format::Text => text::render(report, screen.style()),
-        Format::Json => json::render(report) + "\n",
+        Format::Json => json::render(report),
     };
     screen.answer(&answer, output.output.as_deref())
 }

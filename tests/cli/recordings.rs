@@ -59,6 +59,8 @@ fn a_folder_that_is_no_recording_is_refused() {
         pgjam(&["report", &path(name)]).refused(8, &[&path(name), "is no recording"]);
     }
     pgjam(&["report", &path("later")]).refused(8, &["pgjam.recording/99", "newer pgjam"]);
+    fs::create_dir(path("photos")).unwrap();
+    fs::write(path("photos/1.jpg"), "").unwrap();
     let server = server(&[]);
     pgjam(&[
         "diagnose",
@@ -67,7 +69,7 @@ fn a_folder_that_is_no_recording_is_refused() {
         "--dsn",
         &server.dsn("postgres", "postgres"),
         "--record",
-        &path("foreign"),
+        &path("photos"),
     ])
     .refused(8, &["something other than a recording"]);
 }
