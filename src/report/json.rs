@@ -3,6 +3,7 @@
 //! Their schemas stand in `reports/`. What does not apply is `null`, never absent.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde::Serialize;
 
@@ -82,7 +83,7 @@ fn written(value: &impl Serialize) -> String {
     let mut text = String::with_capacity(written.len() + 1);
     for c in written.chars() {
         if c != '\n' && c.is_control() || is_invisible(c) {
-            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+            let _ = write!(text, "\\u{:04x}", u32::from(c));
         } else {
             text.push(c);
         }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use pgjam::lab::server::ThrowAway;
 use pgjam::recording::Recording;
@@ -121,17 +122,20 @@ fn jam(server: &ThrowAway) -> Vec<Session> {
     sessions
 }
 
-/// Statements that no parser takes, one after the other.
+/// Statements that no parser takes, one after the other, each the session's last for a while.
 fn babble(server: &ThrowAway, stop: &AtomicBool) {
     let mut session = Session::with(server, "sql_ascii", "postgres", APPLICATION, "SQL_ASCII");
-    while !stop.load(Ordering::Relaxed) {
-        session.say(format!(
-            "select pg_sleep(0.05), '{SECRET}', '{SECRET} {EVIL}"
-        ));
-        session.say([b"selec pg_sleep \xff '".as_slice(), SECRET.as_bytes(), b"'"].concat());
-        session.say(format!(
-            "select pg_sleep(0.05), '{SECRET}' as \"\u{1b}[2J\""
-        ));
+    let texts = [
+        format!("select '{SECRET}', '{SECRET} {EVIL}").into_bytes(),
+        [b"selec pg_sleep \xff '".as_slice(), SECRET.as_bytes(), b"'"].concat(),
+        format!("select '{SECRET}' as \"\u{1b}[2J\"").into_bytes(),
+    ];
+    for text in texts.iter().cycle() {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        session.say(text);
+        std::thread::sleep(Duration::from_millis(150));
     }
 }
 
@@ -200,7 +204,8 @@ fn recording_is_discreet(folder: &Path) {
         "caf",
         "selec pg_sleep",
         "id in (",
-        "\u{1b}[2J",
+        "select ?, ",
+        "[2J",
     ] {
         let seen = texts
             .iter()
@@ -265,6 +270,16 @@ fn hostile_texts_neither_break_out_nor_tell_their_literals() {
                 _ => assert!(said.out.contains("<x-evil>"), "{}", said.out),
             }
         }
+    }
+
+    let theirs = |database: &str, role: &str| {
+        server.dsn(&format!("{database}{TABLE}"), &format!("{role}{TABLE}"))
+    };
+    let doctor = pgjam(&["doctor", "--dsn", &theirs("d", "r")]).well();
+    inert("doctor", &doctor.out);
+    for (database, role) in [("d", "nobody"), ("no", "r")] {
+        let said = pgjam(&["now", "--dsn", &theirs(database, role)]).refused(4, &["<x-evil>"]);
+        inert("an error", &said.err);
     }
 
     let stop = AtomicBool::new(false);

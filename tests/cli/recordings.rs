@@ -129,6 +129,15 @@ fn a_report_goes_into_the_files_that_were_named() {
             .starts_with("<!")
     );
     assert!(fs::read_dir(path("pictures")).unwrap().count() >= 3);
+    let said = pgjam(&[
+        "report",
+        recording.to_str().unwrap(),
+        "--html",
+        &path("no/such/folder/jam.html"),
+    ]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("cannot write"), "{said:?}");
+    assert!(said.out.contains("What this rests on"), "{said:?}");
     pgjam(&[
         "report",
         recording.to_str().unwrap(),
