@@ -54,6 +54,13 @@ impl Timestamp {
             .map_or_else(|_| format!("@{}us", self.0), |at| format!("{at:.3}"))
     }
 
+    /// Writes RFC 3339 in UTC with microseconds, all that the server tells.
+    #[must_use]
+    pub fn to_rfc3339_whole(self) -> String {
+        jiff::Timestamp::from_microsecond(self.0)
+            .map_or_else(|_| self.to_rfc3339(), |at| format!("{at:.6}"))
+    }
+
     /// Writes the time of day in UTC, as `14:03:05`.
     #[must_use]
     pub fn to_clock(self) -> String {
@@ -64,13 +71,14 @@ impl Timestamp {
     }
 }
 
-/// An instant on its way to a reader: it serialises as RFC 3339 in UTC.
+/// An instant on its way to a reader: it serialises as RFC 3339 in UTC, whole, to the
+/// microsecond, so that a backend's start can be compared with the server's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rfc3339(pub Timestamp);
 
 impl Serialize for Rfc3339 {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        serializer.collect_str(&self.0.to_rfc3339_whole())
     }
 }
 

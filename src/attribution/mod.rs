@@ -426,8 +426,10 @@ fn share<'a>(
     charges: impl Iterator<Item = &'a Charge> + Clone,
     counts: impl Fn(&&'a Charge) -> bool,
 ) -> f64 {
-    let all: f64 = charges.clone().map(|charge| charge.seconds).sum();
-    let some: f64 = charges.filter(counts).map(|charge| charge.seconds).sum();
+    // A sum of nothing is -0.0, which reads as a loss.
+    let sum = |seconds: f64, charge: &Charge| seconds + charge.seconds;
+    let all = charges.clone().fold(0.0, sum);
+    let some = charges.filter(counts).fold(0.0, sum);
     if all > 0.0 { some / all } else { 0.0 }
 }
 

@@ -159,8 +159,13 @@ impl Candidate<'_> {
         if self.part.cell.class.has_holder() && !named {
             return Verdict::Inconclusive;
         }
+        // Where no mean is claimed, only who lost how much time to whom, edges suffice.
+        let counted = match comparison.calls {
+            Some(_) => comparison.basis == CallsBasis::Counted,
+            None => comparison.systems.len() == 1,
+        };
         let proof = self.part.cell.class.has_holder()
-            && comparison.basis == CallsBasis::Counted
+            && counted
             && self.ticks() >= PROOF_TICKS
             && self.part.stability.is_some_and(|kept| kept >= STABLE);
         if proof {

@@ -255,17 +255,11 @@ fn signal(node: &Node, function: &str, what: String) -> Option<Step> {
             format!("SELECT {function}(pid) FROM pg_stat_activity"),
             format!(
                 "WHERE pid = {pid} AND backend_start = '{}';",
-                to_the_microsecond(start.0)
+                start.0.to_rfc3339_whole()
             ),
         ],
         needs_signal: true,
     })
-}
-
-/// Writes an instant exactly, as the fence needs it.
-fn to_the_microsecond(at: Timestamp) -> String {
-    jiff::Timestamp::from_microsecond(at.as_micros())
-        .map_or_else(|_| at.to_rfc3339(), |at| format!("{at:.6}"))
 }
 
 fn prepared(node: &Node) -> Option<Step> {

@@ -134,7 +134,7 @@ mod tests {
             document["findings"][0]["cause"]["lock"]["type"],
             "transactionid"
         );
-        assert_eq!(document["window"]["from"], "2026-11-23T14:00:00.000Z");
+        assert_eq!(document["window"]["from"], "2026-11-23T14:00:00.000000Z");
     }
 
     #[test]
