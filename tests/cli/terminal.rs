@@ -139,9 +139,10 @@ fn a_pipe_gets_colour_only_on_demand_and_may_close() {
         assert!(status.success(), "{arguments:?}: {status}, {said}");
         assert_eq!(said, "", "{arguments:?}");
     }
+    let folder = tempfile::tempdir().unwrap();
     let mut unheard = Command::new(env!("CARGO_BIN_EXE_pgjam"))
         .args(["diagnose", "--duration", "1s", "--dsn", &dsn, "--record"])
-        .arg(tempfile::tempdir().unwrap().path().join("recording"))
+        .arg(folder.path().join("recording"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
