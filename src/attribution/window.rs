@@ -173,16 +173,18 @@ impl Window {
     }
 }
 
-/// Cuts the watched time into regular pieces.
+/// Cuts time into pieces of about [`REGULAR_CUT`] where there were looks.
+///
+/// A stretch without looks is one piece, however long.
 fn regular(looks: &[Look]) -> Vec<Timestamp> {
-    let (Some(first), Some(last)) = (looks.first(), looks.last()) else {
-        return Vec::new();
-    };
-    let mut cuts = Vec::new();
-    let mut cut = first.at;
-    while cut <= last.at {
-        cuts.push(cut);
-        cut = cut + REGULAR_CUT;
+    let mut cuts: Vec<Timestamp> = Vec::new();
+    for look in looks {
+        if cuts
+            .last()
+            .is_none_or(|&cut| look.at.since(cut) >= REGULAR_CUT)
+        {
+            cuts.push(look.at);
+        }
     }
     cuts
 }
