@@ -39,7 +39,8 @@ fn conclude(recording: &Recording) -> Diagnosis {
 
 /// The system that a finding says is in the way.
 fn culprit(finding: &Finding) -> Option<&str> {
-    finding.cause.blocker.as_ref()?.system.as_deref()
+    let blocker = finding.cause.blocker.as_ref()?;
+    blocker.gid.as_deref().or(blocker.system.as_deref())
 }
 
 /// Those who are held to have slowed others down.
