@@ -112,7 +112,7 @@ pub fn diagnose(recording: &Recording, naming: &Naming) -> Diagnosis {
         (Some(first), Some(last)) => event::groups(&events, &cuts, first.at, last.at),
         _ => Vec::new(),
     };
-    let compared = compare(&ledger, &charges, &groups);
+    let compared = compare(&ledger, &groups);
     let findings = verdict::findings(&book, &compared, &events, &groups);
     let mut splits: Vec<_> = compared
         .iter()
@@ -169,7 +169,7 @@ pub fn diagnose(recording: &Recording, naming: &Naming) -> Diagnosis {
 }
 
 /// Compares every victim around every group of events, and what is lost at the end.
-fn compare(ledger: &Ledger<'_>, charges: &Charges, groups: &[EventGroup]) -> Vec<Compared> {
+fn compare(ledger: &Ledger<'_>, groups: &[EventGroup]) -> Vec<Compared> {
     let mut compared = Vec::new();
     for victim in ledger.victims() {
         for (n, group) in groups.iter().enumerate() {
@@ -185,11 +185,7 @@ fn compare(ledger: &Ledger<'_>, charges: &Charges, groups: &[EventGroup]) -> Vec
         }
         // With or without a baseline there is what is lost now, and to whom.
         let last = groups.iter().rev().find_map(|group| group.after.clone());
-        let whole = || {
-            let (first, last) = (charges.looks.first()?, charges.looks.last()?);
-            ledger.cuts.window(first.at, last.at)
-        };
-        if let Some(window) = last.or_else(whole) {
+        if let Some(window) = last.or_else(|| ledger.cuts.whole()) {
             let per_call = ledger.compare(victim, None, &window, true);
             let comparison = per_call.or_else(|| ledger.compare(victim, None, &window, false));
             compared.extend(comparison.map(|comparison| Compared {

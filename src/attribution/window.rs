@@ -133,6 +133,13 @@ impl Cuts {
         self.scale[piece].is_some()
     }
 
+    /// Gives all that was cut, as one window; none where that is no whole piece.
+    ///
+    /// Its first look at the counters comes before the first tick, its last after the last.
+    pub(super) fn whole(&self) -> Option<Window> {
+        self.window(*self.at.first()?, *self.at.last()?)
+    }
+
     /// Cuts a window out of the stretch `from..to`; none if no whole piece lies in it.
     pub(super) fn window(&self, from: Timestamp, to: Timestamp) -> Option<Window> {
         let first = self.at.partition_point(|&cut| cut < from);

@@ -4,12 +4,13 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anstream::{ColorChoice, eprintln};
+use anstream::ColorChoice;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::args::{Cli, Colour};
 use crate::cli::exit::Failure;
 use crate::report::Style;
+use crate::report::line::escape;
 
 /// Where nobody watches a bar, a line of progress comes this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -50,13 +51,13 @@ impl Screen {
     /// Tells something beside the answer.
     pub(super) fn note(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            say(text);
         }
     }
 
-    /// Tells why there is no answer.
+    /// Tells why there is no answer; names and a server's own words stand in it, escaped.
     pub(super) fn fail(error: &dyn std::fmt::Display) {
-        eprintln!("pgjam: {error}");
+        say(&format!("pgjam: {}", safe(&error.to_string())));
     }
 
     /// Gives an answer: to the terminal, or into a file.
@@ -121,7 +122,10 @@ impl Progress {
         {
             *last = Instant::now();
             let length = self.bar.length().unwrap_or_default();
-            eprintln!("{:>4} of {length} s  {message}", elapsed.as_secs());
+            say(&format!(
+                "{:>4} of {length} s  {message}",
+                elapsed.as_secs()
+            ));
         }
     }
 
@@ -129,6 +133,17 @@ impl Progress {
     pub(super) fn done(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// Tells something on the standard error; where nobody reads it, nobody misses it.
+fn say(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+/// Escapes what could act on a terminal, line by line.
+pub(super) fn safe(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').map(escape).collect();
+    lines.join("\n")
 }
 
 /// Asks the terminal how wide it is.
