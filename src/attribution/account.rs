@@ -217,9 +217,11 @@ pub(super) fn effect(
 pub(super) fn what_if(comparison: &Comparison, part: &GrowthPart, cause: &Cause) -> Option<WhatIf> {
     let [_, calls] = comparison.calls?;
     let blocker = cause.blocker.as_ref();
-    let most = blocker.and_then(|b| b.state.iter().max_by(|x, y| x.1.total_cmp(y.1)));
-    let (removed, share) = match (blocker.and_then(|b| b.system.as_deref()), most) {
-        (Some(system), Some((state, share))) => (format!("{state} of {system}"), *share),
+    let (removed, share) = match (
+        blocker.and_then(|b| b.system.as_deref()),
+        cause.dominant_state(),
+    ) {
+        (Some(system), Some((state, share))) => (format!("{state} of {system}"), share),
         (Some(system), None) => (system.to_owned(), 1.0),
         (None, _) => (cause.class.to_owned(), 1.0),
     };

@@ -74,6 +74,8 @@ pub struct Window {
     pub hz: f64,
     /// The longest stretch without a look.
     pub largest_gap_ms: f64,
+    /// The time that the looks stand for: gaps are not in it.
+    pub watched_ms: f64,
 }
 
 /// What watching cost the server.
@@ -157,6 +159,14 @@ pub enum Verdict {
     Inconclusive,
     /// Enough data, and nothing to see.
     NoEffect,
+}
+
+impl Verdict {
+    /// Tells whether it may name who is in the way.
+    #[must_use]
+    pub const fn accuses(self) -> bool {
+        matches!(self, Self::Proved | Self::Supported)
+    }
 }
 
 /// What kind of answer a finding is.
@@ -315,6 +325,20 @@ pub struct Cause {
     pub through: Vec<Amplifier>,
     /// The blocker's own onboarding; null if it was there before.
     pub event: Option<String>,
+}
+
+impl Cause {
+    /// Gives the state in which the root spent most of the charged time, and its share;
+    /// of equal ones the first by name.
+    #[must_use]
+    pub fn dominant_state(&self) -> Option<(&str, f64)> {
+        let states = &self.blocker.as_ref()?.state;
+        states
+            .iter()
+            .map(|(state, &share)| (state.as_str(), share))
+            .filter(|&(_, share)| share > 0.0)
+            .max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(a.0)))
+    }
 }
 
 /// A lock in a cause.

@@ -258,6 +258,10 @@ fn watched(recording: &Recording) -> Window {
             0.0
         },
         largest_gap_ms: gaps.max().unwrap_or_default().as_millis_f64(),
+        watched_ms: ticks()
+            .map(|tick| tick.span)
+            .sum::<crate::time::Span>()
+            .as_millis_f64(),
     }
 }
 

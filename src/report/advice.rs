@@ -1,9 +1,10 @@
 //! What to do about a finding: concrete, gentlest first, three lines at most.
 
 use super::line::{escape, fit};
-use super::naming::{dominant_state, statement_name};
+use super::naming::statement_name;
 use super::words::more_minutes;
 use crate::attribution::finding::{Finding, Scope, Verdict};
+use crate::statement::{self, Kind};
 
 /// Gives up to three lines; none where nothing is wrong.
 pub(super) fn advice(finding: &Finding) -> Vec<String> {
@@ -56,6 +57,7 @@ fn by_class(names: &Names, finding: &Finding) -> Vec<String> {
         taken_by,
         table,
     } = names;
+    let explain = explain(&finding.victim.query);
     match finding.cause.class {
         "row-lock" if finding.scope == Scope::Object => vec![
             format!("Touch {table} last in each transaction and commit at once, so that the hot row is held for one commit only."),
@@ -73,14 +75,14 @@ fn by_class(names: &Names, finding: &Finding) -> Vec<String> {
         ],
         "prepared-transaction" => vec![
             "Ask the owner's transaction manager to finish it: COMMIT PREPARED or ROLLBACK PREPARED by its name; it never ends by itself.".to_owned(),
-            "Alert on the age of pg_prepared_xacts; set max_prepared_transactions = 0 if nobody uses them on purpose.".to_owned(),
+            "Alert on the age of pg_prepared_xacts.".to_owned(),
         ],
         "deadlock" => vec![
             format!("Lock the rows of {table} in one order everywhere (SELECT … ORDER BY key FOR UPDATE, then write)."),
             format!("Retry the transaction on SQLSTATE 40P01, with a random pause, in {victim} and {blocker}."),
         ],
         "own-work" => vec![
-            format!("Compare the plan of {statement} with what it was: EXPLAIN (ANALYZE, BUFFERS), then ANALYZE its tables if the row estimates are off."),
+            format!("Compare the plan of {statement} with what it was: {explain}, then ANALYZE its tables if the row estimates are off."),
             "If rows or blocks per call grew, look for a missing index, dead rows (VACUUM) or a tenant with far more data.".to_owned(),
         ],
         "extend-lock" => vec![format!(
@@ -98,7 +100,7 @@ fn by_class(names: &Names, finding: &Finding) -> Vec<String> {
             "For writes that may be lost in a crash: SET synchronous_commit = off in those transactions.".to_owned(),
         ],
         "io" => vec![
-            format!("See what {statement} reads: EXPLAIN (ANALYZE, BUFFERS); then whether shared_buffers still holds the working set."),
+            format!("See what {statement} reads: {explain}; then whether shared_buffers still holds the working set."),
         ],
         "cpu" => vec![
             "Bound the number of sessions at work at once, with a pooler in front of the systems that arrived.".to_owned(),
@@ -122,6 +124,16 @@ fn by_class(names: &Names, finding: &Finding) -> Vec<String> {
     }
 }
 
+/// Says how to see a statement's plan: with ANALYZE it is executed, so that is for reads only.
+fn explain(query: &str) -> &'static str {
+    let statement = statement::read(query.as_bytes());
+    if statement.parsed && statement.kind == Kind::Select && !statement.writes() {
+        "EXPLAIN (ANALYZE, BUFFERS)"
+    } else {
+        "EXPLAIN (without ANALYZE, which would execute it)"
+    }
+}
+
 fn row_lock(names: &Names, finding: &Finding) -> Vec<String> {
     let Names {
         blocker,
@@ -133,15 +145,27 @@ fn row_lock(names: &Names, finding: &Finding) -> Vec<String> {
     let retry = format!(
         "Give {victim} a lock_timeout and a bounded retry with a random pause, so that it does not queue without end."
     );
-    match dominant_state(&finding.cause).map(|(state, _)| state) {
+    match finding.cause.dominant_state().map(|(state, _)| state) {
         Some(state) if state.starts_with("idle in transaction") => vec![
             format!("In {blocker}: commit before calling out, so that no row of {table} stays locked while the application is away."),
             format!("Until then: set idle_in_transaction_session_timeout for the role of {blocker} (above its normal pause); it ends the session, which must reconnect and retry."),
             retry,
         ],
-        Some("wal" | "io" | "sync-replication") => vec![
+        Some("active (wal)" | "active (sync-replication)") => vec![
             format!("In {blocker}: run {taken_by} last before COMMIT, so that the row is held for the commit's write only."),
             "Look at the disk under the write-ahead log and at the synchronous standby: the holder waits for them.".to_owned(),
+        ],
+        Some("active (io)") => vec![
+            format!("In {blocker}: read what the transaction needs before {taken_by} locks the row, and run that last before COMMIT."),
+            "Look at the disk under the tables and at shared_buffers: the holder waits for reads and writes.".to_owned(),
+        ],
+        Some("active (lwlock)") => vec![
+            format!("Look at which internal lock the holder waits for (wait_event), and bound how many sessions of {blocker} work at once."),
+            retry,
+        ],
+        Some("active (client)") => vec![
+            format!("In {blocker}: fetch results and send data at once, or outside of that transaction: the server waits for its client while the row is locked."),
+            retry,
         ],
         _ => vec![
             format!("In {blocker}: run {taken_by} last before COMMIT, and keep slow statements out of that transaction."),
@@ -160,7 +184,7 @@ fn ddl_queue(names: &Names, finding: &Finding) -> Vec<String> {
         .map_or_else(|| "the schema change".to_owned(), statement_name);
     vec![
         format!(
-            "Cancel {change} of {migrator}: the queue behind it flows at once, and the change can be run again."
+            "Cancel {change} of {migrator}: who waits for nobody else goes on at once, and the change, with the transaction it is in, can be run again."
         ),
         format!(
             "Run it with SET lock_timeout = '2s' and retry until it gets through, when {} has no long transaction open.",
@@ -216,6 +240,58 @@ mod tests {
         let lines = advice(&fixture::proved());
         assert!(lines[0].contains("sync-12: commit before calling out"));
         assert!(lines[1].contains("idle_in_transaction_session_timeout"));
+    }
+
+    #[test]
+    fn a_prepared_transaction_is_never_answered_with_a_setting_that_stops_the_server() {
+        let mut finding = fixture::proved();
+        finding.cause.class = "prepared-transaction";
+        assert!(!advice(&finding).join(" ").contains("max_prepared"));
+    }
+
+    #[test]
+    fn only_a_pure_read_is_executed_to_see_its_plan() {
+        for (query, executed) in [
+            (fixture::PERMISSION, true),
+            (fixture::UPDATE_COUNTER, false),
+            ("SELECT total FROM counter WHERE id = $1 FOR UPDATE", false),
+            (
+                "WITH gone AS (DELETE FROM queue RETURNING id) SELECT * FROM gone",
+                false,
+            ),
+            ("SELECT a FROM t WHERE b IN (SELECT", false),
+        ] {
+            for class in ["own-work", "io"] {
+                let mut finding = fixture::proved();
+                finding.cause.class = class;
+                finding.victim.query = query.to_owned();
+                let lines = advice(&finding).join(" ");
+                assert_eq!(lines.contains("(ANALYZE"), executed, "{query}: {lines}");
+                assert!(lines.contains("EXPLAIN ("), "{query}: {lines}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_holder_at_work_is_advised_by_what_it_waits_for() {
+        let said = |state: &str| {
+            let mut finding = fixture::proved();
+            if let Some(blocker) = &mut finding.cause.blocker {
+                blocker.state = [(state.to_owned(), 1.0)].into();
+            }
+            advice(&finding).join(" ")
+        };
+        for (state, word) in [
+            ("active (wal)", "write-ahead log"),
+            ("active (sync-replication)", "synchronous standby"),
+            ("active (io)", "disk under the tables"),
+            ("active (lwlock)", "internal lock"),
+            ("active (client)", "waits for its client"),
+            ("active (other)", "keep slow statements out"),
+            ("active", "keep slow statements out"),
+        ] {
+            assert!(said(state).contains(word), "{state}: {}", said(state));
+        }
     }
 
     #[test]

@@ -45,9 +45,9 @@ pub fn render(view: &GraphView, role_may_signal: Option<bool>, style: &Style) ->
         .filter(|&n| forest.is_in_the_way(n) && !forest.in_cycle[n])
         .take(ROOTS)
         .collect();
-    if !tops.is_empty() || !view.cycles.is_empty() {
+    if !tops.is_empty() || !forest.deadlocks.is_empty() {
         heading(&mut page, *style, "Certain");
-        for cycle in view.cycles.iter().take(ROOTS) {
+        for cycle in forest.deadlocks.iter().take(ROOTS) {
             let text = format!(
                 "{} wait for each other: a deadlock, which the server breaks by itself after deadlock_timeout.",
                 plural(cycle.len(), "session")
@@ -58,7 +58,8 @@ pub fn render(view: &GraphView, role_may_signal: Option<bool>, style: &Style) ->
             paragraph(&mut page, *style, Ink::Plain, "  ", &certain(&forest, top));
         }
     }
-    let steps: Vec<Step> = tops.iter().flat_map(|&top| steps(&forest, top)).collect();
+    let mut steps: Vec<Step> = tops.iter().flat_map(|&top| steps(&forest, top)).collect();
+    steps.sort_by_key(|step| step.cost);
     if !steps.is_empty() {
         heading(&mut page, *style, "Do first, gentlest first");
         for (n, step) in steps.iter().enumerate() {
@@ -84,7 +85,7 @@ pub fn render(view: &GraphView, role_may_signal: Option<bool>, style: &Style) ->
         );
     }
     heading(&mut page, *style, "Unknown");
-    for line in unknown(view, &waiters) {
+    for line in unknown(&forest, &waiters) {
         paragraph(&mut page, *style, Ink::Plain, "  ", &line);
     }
     page
@@ -104,11 +105,16 @@ fn blocked(page: &mut String, style: Style, waiters: &[&Node], unseen: usize) {
             || "for a time that the server does not tell".to_owned(),
             |ms| format!("the longest for {}", duration(ms)),
         );
-    let count = waiters.len().max(unseen);
+    // Who was seen to be blocked by somebody is not among those of whom that was not seen.
+    let count = waiters.len() + unseen;
+    let of_systems = match (systems.len(), unseen) {
+        (0, _) => String::new(),
+        (n, 0) => format!(" of {}", plural(n, "system")),
+        (n, _) => format!(" of {} or more", plural(n, "system")),
+    };
     let text = format!(
-        "{} of {} {} blocked, {longest}.",
+        "{}{of_systems} {} blocked, {longest}.",
         plural(count, "session"),
-        plural(systems.len().max(1), "system"),
         if count == 1 { "is" } else { "are" }
     );
     paragraph(page, style, Ink::Blame, "", &text);
@@ -122,38 +128,29 @@ fn blocked(page: &mut String, style: Style, waiters: &[&Node], unseen: usize) {
     if by_count.len() > 6 {
         said.push(format!("{} more systems", by_count.len() - 6));
     }
+    if unseen > 0 {
+        said.push(format!("not known whose {unseen}"));
+    }
     paragraph(page, style, Ink::Wait, "  ", &said.join(" · "));
 }
 
 /// Says what is certain about one root: who, why unfinished, whom it hits, where, since when.
 fn certain(forest: &Forest<'_>, top: usize) -> String {
     let node = &forest.view.nodes[top];
-    let longest = forest.longest_ms[top];
-    let since = instant_before(forest.view.taken_at.0, longest);
-    let table = forest.children[top]
-        .iter()
-        .filter_map(|&n| forest.wait[n])
-        .find_map(|edge| {
-            edge.lock
-                .table
-                .as_deref()
-                .map(|t| (t, edge.lock.table_basis))
-        })
-        .map_or_else(String::new, |(table, basis)| {
-            let mark = if basis == Some("inferred") {
-                " (inferred)"
-            } else {
-                ""
-            };
-            format!(", over {table}{mark}")
-        });
+    let since = forest.longest_ms[top].map_or_else(
+        || "since when the server does not tell".to_owned(),
+        |ms| {
+            let since = instant_before(forest.view.taken_at.0, ms);
+            format!("since {}", since.to_clock())
+        },
+    );
     let root = format!(
-        "{} ({}, {}) stands in the way of {}{table}, since {}: {}.",
+        "{} ({}, {}) stands in the way of {}{}, {since}: {}.",
         system(node),
         party(node),
         node.state,
         plural(node.behind, "session"),
-        since.to_clock(),
+        over(forest, top),
         why_not_finished(node)
     );
     match forest.gate(top) {
@@ -173,6 +170,33 @@ fn certain(forest: &Forest<'_>, top: usize) -> String {
     }
 }
 
+/// Names the tables that those behind a root wait for; nothing where none is known.
+fn over(forest: &Forest<'_>, top: usize) -> String {
+    let mut tables: BTreeMap<&str, bool> = BTreeMap::new();
+    let mut is_whole = true;
+    for edge in forest.below(top).iter().filter_map(|&n| forest.wait[n]) {
+        match &edge.lock.table {
+            Some(table) => {
+                let measured = edge.lock.table_basis != Some("inferred");
+                *tables.entry(table).or_default() |= measured;
+            }
+            None => is_whole = false,
+        }
+    }
+    let names: Vec<String> = tables
+        .iter()
+        .map(|(table, measured)| {
+            let mark = if *measured { "" } else { " (inferred)" };
+            format!("{table}{mark}")
+        })
+        .collect();
+    match (names.is_empty(), is_whole) {
+        (true, _) => String::new(),
+        (false, true) => format!(", over {}", list(&names)),
+        (false, false) => format!(", over {}, among others", list(&names)),
+    }
+}
+
 fn instant_before(now: Timestamp, ms: f64) -> Timestamp {
     #[expect(
         clippy::cast_possible_truncation,
@@ -182,8 +206,22 @@ fn instant_before(now: Timestamp, ms: f64) -> Timestamp {
     now - Span::from_micros(micros)
 }
 
+/// What a step costs others, least first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Price {
+    /// Nothing but a question.
+    Question,
+    /// The statement and transaction of who only waits.
+    Queue,
+    /// The statement and transaction of who is at work.
+    Work,
+    /// A session, or a transaction that was promised to be kept.
+    Session,
+}
+
 /// Something to do, with the statement that does it.
 struct Step {
+    cost: Price,
     what: String,
     statement: Vec<String>,
     needs_signal: bool,
@@ -195,28 +233,20 @@ fn steps(forest: &Forest<'_>, top: usize) -> Vec<Step> {
     let who = format!("{} ({})", system(root), party(root));
     let mut steps = Vec::new();
     if let Some(gate) = forest.gate(top) {
-        let gate = &forest.view.nodes[gate];
-        steps.extend(signal(
-            gate,
-            "pg_cancel_backend",
-            format!(
-                "Cancel the gate, {} ({}): the {} behind it go on at once; only its own statement fails and can be run again with a lock_timeout.",
-                system(gate),
-                party(gate),
-                plural(gate.behind, "session")
-            ),
-        ));
+        steps.extend(cancel_gate(forest, gate));
     }
     match root.state.as_str() {
         "prepared" => steps.extend(prepared(root)),
         _ if root.backend_type == "autovacuum worker" => steps.extend(signal(
             root,
+            Price::Queue,
             "pg_cancel_backend",
             format!("Cancel {who}: autovacuum starts over later; if it runs against wraparound it comes back at once and should be left alone."),
         )),
         _ if root.backend_type != "client backend" => {}
         "idle in transaction" | "idle in transaction (aborted)" | "idle" => {
             steps.push(Step {
+                cost: Price::Question,
                 what: format!(
                     "Ask the owner of {} whether it can finish by itself; that costs nobody anything.",
                     system(root)
@@ -226,6 +256,7 @@ fn steps(forest: &Forest<'_>, top: usize) -> Vec<Step> {
             });
             steps.extend(signal(
                 root,
+                Price::Session,
                 "pg_terminate_backend",
                 format!("End the session of {who}: its transaction rolls back and it must reconnect; a cancel would not do, for it runs nothing."),
             ));
@@ -233,23 +264,61 @@ fn steps(forest: &Forest<'_>, top: usize) -> Vec<Step> {
         _ => {
             steps.extend(signal(
                 root,
+                Price::Work,
                 "pg_cancel_backend",
                 format!("Cancel the statement of {who}: its transaction fails and must be run again."),
             ));
             steps.extend(signal(
                 root,
+                Price::Session,
                 "pg_terminate_backend",
-                format!("If that does not help, end the session of {who}: it must reconnect as well."),
+                format!("If cancelling does not help, end the session of {who}: it must reconnect as well."),
             ));
         }
     }
     steps
 }
 
+/// Cancels who waits itself and makes others queue, and says who gains by it.
+fn cancel_gate(forest: &Forest<'_>, gate: usize) -> Option<Step> {
+    let nodes = &forest.view.nodes;
+    let named = |n: usize| format!("{} ({})", system(&nodes[n]), party(&nodes[n]));
+    let freed = match forest.freed_by(gate) {
+        0 => None,
+        1 => Some("the 1 session that waits for nobody else goes on at once".to_owned()),
+        n => Some(format!(
+            "the {n} sessions that wait for nobody else go on at once"
+        )),
+    };
+    let next = forest.next_in_the_way(gate).map(|next| {
+        if forest.is_waiter(next) {
+            format!("the next gate is {}", named(next))
+        } else {
+            format!("others wait for {} as well", named(next))
+        }
+    });
+    let gain: Vec<String> = match (&freed, &next) {
+        (None, Some(_)) => vec!["nobody goes on by that alone".to_owned()],
+        _ => Vec::new(),
+    };
+    let gain: Vec<String> = gain.into_iter().chain(freed).chain(next).collect();
+    signal(
+        &nodes[gate],
+        Price::Queue,
+        "pg_cancel_backend",
+        format!(
+            "Cancel the gate, {}: {}. Its statement fails, and with it the transaction it is in; it can be run again with a lock_timeout.",
+            named(gate),
+            gain.join("; ")
+        ),
+    )
+}
+
 /// Gives a signal to one backend, fenced by its start; none where its start is not known.
-fn signal(node: &Node, function: &str, what: String) -> Option<Step> {
+fn signal(node: &Node, cost: Price, function: &str, what: String) -> Option<Step> {
     let (pid, start) = (node.party.pid?, node.backend_start?);
     Some(Step {
+        cost,
         what,
         statement: vec![
             format!("SELECT {function}(pid) FROM pg_stat_activity"),
@@ -262,17 +331,33 @@ fn signal(node: &Node, function: &str, what: String) -> Option<Step> {
     })
 }
 
-fn prepared(node: &Node) -> Option<Step> {
-    let gid = node.party.gid.as_deref()?;
+/// Deals with a prepared transaction: its manager knows what is to become of it.
+fn prepared(node: &Node) -> Vec<Step> {
+    let Some(gid) = node.party.gid.as_deref() else {
+        return Vec::new();
+    };
     let database = node.database.as_deref().unwrap_or("its own");
-    Some(Step {
-        what: format!(
-            "Ask the transaction manager of {} whether this is to be committed or rolled back. To give it up, in the database {database}, as its owner or a superuser (what it did is lost):",
-            system(node)
-        ),
-        statement: vec![format!("ROLLBACK PREPARED {};", literal(gid))],
-        needs_signal: false,
-    })
+    vec![
+        Step {
+            cost: Price::Question,
+            what: format!(
+                "Ask the transaction manager of {} whether {} is to be committed or rolled back; that costs nobody anything.",
+                system(node),
+                party(node)
+            ),
+            statement: Vec::new(),
+            needs_signal: false,
+        },
+        Step {
+            cost: Price::Session,
+            what: format!(
+                "To give {} up, in the database {database}, as its owner or a superuser (what it did is lost):",
+                party(node)
+            ),
+            statement: vec![format!("ROLLBACK PREPARED {};", literal(gid))],
+            needs_signal: false,
+        },
+    ]
 }
 
 /// Quotes a text as an SQL literal that survives being printed, whatever is in it.
@@ -297,9 +382,9 @@ fn may_run(steps: &[Step], role_may_signal: Option<bool>) -> &'static str {
         return "Nothing here needs the right to signal other sessions.";
     }
     match role_may_signal {
-        Some(true) => "This role may signal these sessions.",
+        Some(true) => "This role may signal these sessions; a superuser's only a superuser may.",
         Some(false) => {
-            "This role may not signal other sessions: it takes their role, or pg_signal_backend."
+            "This role may signal the sessions of its own role only: for others it takes their role, or pg_signal_backend."
         }
         None => {
             "Whether this role may do so is not known: it takes their role, or pg_signal_backend."
@@ -307,8 +392,14 @@ fn may_run(steps: &[Step], role_may_signal: Option<bool>) -> &'static str {
     }
 }
 
-fn unknown(view: &GraphView, waiters: &[&Node]) -> Vec<String> {
+fn unknown(forest: &Forest<'_>, waiters: &[&Node]) -> Vec<String> {
     let mut said = vec!["Whether it grows: this is one look.".to_owned()];
+    for cycle in forest.doubtful.iter().take(ROOTS) {
+        said.push(format!(
+            "Whether {} wait for each other, a deadlock: that rests on the order of a queue, which the server may have rearranged.",
+            plural(cycle.len(), "session")
+        ));
+    }
     let nameless: Vec<String> = waiters
         .iter()
         .filter(|node| node.system.is_none())
@@ -317,7 +408,7 @@ fn unknown(view: &GraphView, waiters: &[&Node]) -> Vec<String> {
     if !nameless.is_empty() {
         said.push(format!("Whose sessions these are: {}.", list(&nameless)));
     }
-    for (event, &n) in view.unseen.iter().take(4) {
+    for (event, &n) in forest.view.unseen.iter().take(4) {
         said.push(format!(
             "Who is in the way of {} that {} for {event}: no blocker could be seen.",
             plural(n, "session"),

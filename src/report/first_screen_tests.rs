@@ -3,11 +3,22 @@
 use insta::assert_snapshot;
 
 use super::*;
+use crate::graph::view::EdgeKind;
 use crate::report::fixture::UPDATE_COUNTER;
-use crate::report::fixture_graph::{graph, node, prepared, row_edge, row_queue, waiter, worst};
+use crate::report::fixture_graph::{
+    graph, node, prepared, row_edge, row_queue, table_edge, waiter, worst,
+};
 
 fn screen(view: &GraphView) -> String {
     render(view, None, &Style::default())
+}
+
+/// Gives the screen without its line breaks.
+fn said_on_one_line(view: &GraphView) -> String {
+    screen(view)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[test]
@@ -46,11 +57,11 @@ fn a_session_at_work_is_cancelled_first_and_fenced_by_its_start() {
          be run again.
          SELECT pg_cancel_backend(pid) FROM pg_stat_activity
          WHERE pid = 10 AND backend_start = '2026-11-23T14:00:10.000000Z';
-      2. If that does not help, end the session of reporting-07 (10): it must
+      2. If cancelling does not help, end the session of reporting-07 (10): it must
          reconnect as well.
          SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE pid = 10 AND backend_start = '2026-11-23T14:00:10.000000Z';
-      This role may signal these sessions.
+      This role may signal these sessions; a superuser's only a superuser may.
 
     Unknown
       Whether it grows: this is one look.
@@ -89,6 +100,149 @@ fn a_prepared_transaction_is_rolled_back_by_its_quoted_name() {
         "{page}"
     );
     assert!(!page.contains("pg_terminate"));
+}
+
+/// Gives a table's queue: who has it, an ALTER that waits for it, a second one, a reader.
+fn two_gates() -> GraphView {
+    let alter = "ALTER TABLE public.agency ADD COLUMN region text";
+    graph(
+        vec![
+            node(10, "reporting-07", "active", "SELECT 1"),
+            waiter(20, "migrator", alter, 9_000.0),
+            waiter(21, "janitor", alter, 8_000.0),
+            waiter(30, "decision", "SELECT name FROM public.agency", 7_000.0),
+        ],
+        vec![
+            table_edge(20, 10, "AccessExclusiveLock", EdgeKind::Hard),
+            table_edge(21, 10, "AccessExclusiveLock", EdgeKind::Hard),
+            table_edge(21, 20, "AccessExclusiveLock", EdgeKind::Soft),
+            table_edge(30, 20, "AccessShareLock", EdgeKind::Soft),
+            table_edge(30, 21, "AccessShareLock", EdgeKind::Soft),
+        ],
+    )
+}
+
+#[test]
+fn behind_a_gate_with_a_second_one_nobody_is_promised_to_go_on() {
+    let page = said_on_one_line(&two_gates());
+    assert!(
+        page.contains("Cancel the gate, migrator (20): nobody goes on by that alone; the next gate is janitor (21)."),
+        "{page}"
+    );
+    assert!(!page.contains("at once"), "{page}");
+}
+
+#[test]
+fn a_cancel_is_said_to_cost_the_whole_transaction() {
+    let page = said_on_one_line(&worst());
+    assert!(
+        page.contains("the 2 sessions that wait for nobody else go on at once. Its statement fails, and with it the transaction it is in"),
+        "{page}"
+    );
+    assert!(!page.contains("only its own statement"));
+}
+
+#[test]
+fn every_question_comes_before_every_cancel_and_these_before_every_end() {
+    let mut view = worst();
+    let (name, mut edge) = ("settle-7", row_edge(50, 1, "transactionid", 90_000.0));
+    edge.blocker = None;
+    edge.blocker_gid = Some(name.to_owned());
+    view.edges.push(edge);
+    view.nodes.extend([
+        waiter(50, "decision", UPDATE_COUNTER, 90_000.0),
+        prepared(name),
+    ]);
+    let page = screen(&graph(view.nodes, view.edges));
+    let last = |word: &str| page.rfind(word).unwrap_or_default();
+    let first = |word: &str| page.find(word).unwrap_or(usize::MAX);
+    assert!(
+        last("Ask the") > 0 && last("Ask the") < first("pg_cancel"),
+        "{page}"
+    );
+    assert!(last("pg_cancel") < first("pg_terminate"), "{page}");
+    assert!(last("pg_cancel") < first("ROLLBACK PREPARED"), "{page}");
+}
+
+#[test]
+fn who_is_seen_blocked_and_who_is_not_are_added_up() {
+    let mut view = row_queue();
+    view.unseen.insert("transactionid".to_owned(), 3);
+    let page = screen(&view);
+    assert!(
+        page.starts_with("17 sessions of 5 systems or more are blocked"),
+        "{page}"
+    );
+    view.nodes.clear();
+    view.edges.clear();
+    let page = screen(&view);
+    assert!(
+        page.starts_with("3 sessions are blocked, for a time"),
+        "{page}"
+    );
+}
+
+#[test]
+fn an_unknown_beginning_is_not_now() {
+    let mut view = graph(
+        vec![
+            node(10, "reporting-07", "active", "SELECT 1"),
+            waiter(30, "decision", UPDATE_COUNTER, 0.0),
+        ],
+        vec![row_edge(30, 10, "transactionid", 0.0)],
+    );
+    view.nodes[1].waiting_ms = None;
+    view.edges[0].waiting_ms = None;
+    let page = said_on_one_line(&view);
+    assert!(
+        page.contains("since when the server does not tell: at work"),
+        "{page}"
+    );
+}
+
+#[test]
+fn every_table_that_is_waited_for_is_named() {
+    let mut other = row_edge(31, 10, "transactionid", 900.0);
+    other.lock.table = Some("public.audit".to_owned());
+    other.lock.table_basis = Some("inferred");
+    let mut nowhere = row_edge(32, 10, "transactionid", 900.0);
+    nowhere.lock.table = None;
+    let holder = node(10, "reporting-07", "active", "SELECT 1");
+    let waiters = [30, 31, 32].map(|pid| waiter(pid, "decision", UPDATE_COUNTER, 900.0));
+    let nodes = [vec![holder], waiters.to_vec()].concat();
+    let row = row_edge(30, 10, "transactionid", 900.0);
+    let page = said_on_one_line(&graph(nodes, vec![row, other, nowhere]));
+    assert!(
+        page.contains("over public.audit (inferred) and public.state_counter, among others,"),
+        "{page}"
+    );
+}
+
+#[test]
+fn a_cycle_through_the_order_of_a_queue_is_no_certain_deadlock() {
+    let mut soft = row_edge(20, 10, "tuple", 800.0);
+    soft.kind = EdgeKind::Soft;
+    let held = row_edge(20, 10, "tuple", 800.0);
+    for (back, certain) in [(soft, false), (held, true)] {
+        let mut view = graph(
+            vec![
+                waiter(10, "sync-01", UPDATE_COUNTER, 900.0),
+                waiter(20, "sync-02", UPDATE_COUNTER, 800.0),
+            ],
+            vec![row_edge(10, 20, "transactionid", 900.0), back],
+        );
+        view.cycles = vec![vec![10, 20]];
+        let page = said_on_one_line(&view);
+        assert_eq!(
+            page.contains("wait for each other: a deadlock"),
+            certain,
+            "{page}"
+        );
+        assert_eq!(
+            page.contains("Whether 2 sessions wait for each other"),
+            !certain
+        );
+    }
 }
 
 #[test]

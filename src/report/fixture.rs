@@ -67,6 +67,8 @@ pub(crate) fn sync_holds_the_row() -> Cause {
         }),
         blocker: Some(Blocker {
             system: Some("sync-12".to_owned()),
+            gid: None,
+            table: Some("public.state_counter".into()),
             query: Some(SYNC_UPDATE.to_owned()),
             fingerprint: Some("51d2c0aa97e3b644".to_owned()),
             query_basis: Some("inferred"),
@@ -360,6 +362,7 @@ pub(crate) fn county_rollout() -> Diagnosis {
             missed_ticks: 102,
             hz: 10.0,
             largest_gap_ms: 10_093.0,
+            watched_ms: 289_800.0,
         },
         cost: Cost {
             server_ms_per_tick: 0.42,
@@ -405,6 +408,7 @@ pub(crate) fn quiet() -> Diagnosis {
             ticks: 3_000,
             missed_ticks: 0,
             largest_gap_ms: 121.0,
+            watched_ms: 300_000.0,
             ..county_rollout().window
         },
         now: Now {

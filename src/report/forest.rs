@@ -2,12 +2,13 @@
 //!
 //! - A waiter stands under the blocker that holds its lock, or, where it only
 //!   queues, under the one with the most sessions behind it.
-//! - A session in a deadlock stands under nobody.
+//! - A session in a deadlock stands under nobody. A cycle is one only where the locks held
+//!   make it one: the order of a queue may have been rearranged since.
 //! - Every node has exactly one place, also in a graph that contradicts itself.
 //!   Nodes are walked, never paths.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::graph::view::{Edge, EdgeKind, GraphView, Node};
 
@@ -25,8 +26,14 @@ pub(super) struct Forest<'a> {
     pub(super) wait: Vec<Option<&'a Edge>>,
     /// Whether each node is part of a deadlock.
     pub(super) in_cycle: Vec<bool>,
-    /// The longest wait of each node and those below it.
-    pub(super) longest_ms: Vec<f64>,
+    /// Cycles that the locks held make deadlocks.
+    pub(super) deadlocks: Vec<&'a [i32]>,
+    /// Cycles that rest on the order of a queue.
+    pub(super) doubtful: Vec<&'a [i32]>,
+    /// The longest wait of each node and those below it; none where the server told of none.
+    pub(super) longest_ms: Vec<Option<f64>>,
+    /// Who is directly in the way of each node, holding or ahead in the queue.
+    blockers: Vec<BTreeSet<usize>>,
 }
 
 impl<'a> Forest<'a> {
@@ -55,7 +62,12 @@ impl<'a> Forest<'a> {
         };
         let size = view.nodes.len();
         let mut in_cycle = vec![false; size];
-        for pid in view.cycles.iter().flatten() {
+        let (deadlocks, doubtful): (Vec<&[i32]>, Vec<&[i32]>) = view
+            .cycles
+            .iter()
+            .map(Vec::as_slice)
+            .partition(|cycle| is_held(cycle, &view.edges));
+        for pid in deadlocks.iter().copied().flatten() {
             if let Some(&n) = backends.get(pid) {
                 in_cycle[n] = true;
             }
@@ -63,10 +75,12 @@ impl<'a> Forest<'a> {
         let mut wait: Vec<Option<&Edge>> = vec![None; size];
         let mut above: Vec<Option<usize>> = vec![None; size];
         let mut hard: Vec<(usize, usize)> = Vec::new();
+        let mut blockers = vec![BTreeSet::new(); size];
         for edge in &view.edges {
             let Some((waiter, blocker)) = ends(edge) else {
                 continue;
             };
+            blockers[waiter].insert(blocker);
             if edge.kind == EdgeKind::Hard {
                 hard.push((waiter, blocker));
             }
@@ -93,11 +107,10 @@ impl<'a> Forest<'a> {
             elsewhere: vec![Vec::new(); size],
             wait,
             in_cycle,
-            longest_ms: view
-                .nodes
-                .iter()
-                .map(|node| node.waiting_ms.unwrap_or(0.0))
-                .collect(),
+            deadlocks,
+            doubtful,
+            longest_ms: view.nodes.iter().map(|node| node.waiting_ms).collect(),
+            blockers,
         };
         forest.plant(&mut above);
         for (waiter, blocker) in hard {
@@ -125,7 +138,7 @@ impl<'a> Forest<'a> {
         }
         for &n in order.iter().rev() {
             if let Some(above) = above[n] {
-                self.longest_ms[above] = self.longest_ms[above].max(self.longest_ms[n]);
+                self.longest_ms[above] = longer(self.longest_ms[above], self.longest_ms[n]);
             }
         }
         let nodes = &self.view.nodes;
@@ -133,7 +146,11 @@ impl<'a> Forest<'a> {
         let worst_first = |&a: &usize, &b: &usize| {
             Reverse(nodes[a].behind)
                 .cmp(&Reverse(nodes[b].behind))
-                .then(longest[b].total_cmp(&longest[a]))
+                .then(
+                    longest[b]
+                        .unwrap_or(0.0)
+                        .total_cmp(&longest[a].unwrap_or(0.0)),
+                )
                 .then(a.cmp(&b))
         };
         self.tops.sort_by(worst_first);
@@ -169,6 +186,76 @@ impl<'a> Forest<'a> {
                 .filter(|edge| edge.kind == EdgeKind::Soft && edge.lock.kind == "relation");
             queued.count() > 0
         })
+    }
+
+    /// Gives the nodes below a root, in no order that means anything.
+    pub(super) fn below(&self, root: usize) -> Vec<usize> {
+        let mut below = self.children[root].clone();
+        let mut next = 0;
+        while let Some(&n) = below.get(next) {
+            below.extend(&self.children[n]);
+            next += 1;
+        }
+        below
+    }
+
+    /// Counts those who go on at once when a gate gives up: nobody else is in their way.
+    pub(super) fn freed_by(&self, gate: usize) -> usize {
+        let alone = |blockers: &&BTreeSet<usize>| blockers.len() == 1 && blockers.contains(&gate);
+        self.blockers.iter().filter(alone).count()
+    }
+
+    /// Finds who else is in the way of most of those that queue behind a gate; of several, who
+    /// waits too, and then who has most behind it.
+    pub(super) fn next_in_the_way(&self, gate: usize) -> Option<usize> {
+        let mut others: HashMap<usize, usize> = HashMap::new();
+        for blockers in self.blockers.iter().filter(|b| b.contains(&gate)) {
+            for &other in blockers.iter().filter(|&&other| other != gate) {
+                *others.entry(other).or_default() += 1;
+            }
+        }
+        others
+            .into_iter()
+            .max_by_key(|&(n, held_up)| {
+                let waits = self.is_waiter(n);
+                (held_up, waits, self.view.nodes[n].behind, Reverse(n))
+            })
+            .map(|(n, _)| n)
+    }
+}
+
+/// Tells whether a cycle is one by locks held alone.
+///
+/// Who waits for no held lock of another member is taken out until nobody is left or
+/// everybody stays.
+fn is_held(cycle: &[i32], edges: &[Edge]) -> bool {
+    let mut members: BTreeSet<i32> = cycle.iter().copied().collect();
+    let held: Vec<(i32, i32)> = edges
+        .iter()
+        .filter(|edge| edge.kind == EdgeKind::Hard)
+        .filter_map(|edge| Some((edge.waiter, edge.blocker?)))
+        .filter(|(waiter, blocker)| {
+            waiter != blocker && members.contains(waiter) && members.contains(blocker)
+        })
+        .collect();
+    loop {
+        let stuck: BTreeSet<i32> = held
+            .iter()
+            .filter(|(waiter, blocker)| members.contains(waiter) && members.contains(blocker))
+            .map(|&(waiter, _)| waiter)
+            .collect();
+        if stuck.len() == members.len() {
+            return !members.is_empty();
+        }
+        members = stuck;
+    }
+}
+
+/// Gives the longer of two waits, as far as they are known.
+fn longer(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.max(b)),
+        (a, b) => a.or(b),
     }
 }
 

@@ -4,7 +4,7 @@
 //! ring the bell or reverse the reading order. Colour never carries a meaning alone.
 
 use anstyle::{Ansi256Color, Effects};
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthChar;
 
 /// How wide a page is and whether it may be coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Line {
 
     /// Writes the line to `page`, cut to the page's width, with its line end.
     pub(super) fn write(self, page: &mut String, style: Style) {
-        let whole: usize = self.pieces.iter().map(|(_, text)| text.width()).sum();
+        let whole: usize = self.pieces.iter().map(|(_, text)| width(text)).sum();
         let fits = whole <= style.width;
         let mut left = if fits {
             whole
@@ -85,7 +85,7 @@ impl Line {
         };
         for (ink, text) in self.pieces {
             let shown = head(&text, left);
-            left -= shown.width();
+            left = left.saturating_sub(width(shown));
             if style.color && ink != Ink::Plain && !shown.is_empty() {
                 let paint = ink.style();
                 page.extend([
@@ -132,7 +132,7 @@ pub(super) const fn is_invisible(c: char) -> bool {
 /// Cuts a text to so many columns, with an ellipsis in the last where something is gone.
 #[must_use]
 pub fn fit(text: &str, columns: usize) -> String {
-    if text.width() <= columns {
+    if width(text) <= columns {
         text.to_owned()
     } else if columns == 0 {
         String::new()
@@ -144,14 +144,14 @@ pub fn fit(text: &str, columns: usize) -> String {
 /// Cuts or fills a text to exactly so many columns.
 pub(super) fn column(text: &str, columns: usize) -> String {
     let cut = fit(&escape(text), columns);
-    let fill = columns.saturating_sub(cut.width());
+    let fill = columns.saturating_sub(width(&cut));
     format!("{cut}{:fill$}", "")
 }
 
 /// The same, with the text at the right.
 pub(super) fn right(text: &str, columns: usize) -> String {
     let cut = fit(&escape(text), columns);
-    let fill = columns.saturating_sub(cut.width());
+    let fill = columns.saturating_sub(width(&cut));
     format!("{:fill$}{cut}", "")
 }
 
@@ -162,10 +162,10 @@ pub(super) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut line = String::new();
     for word in escape(text).split(' ').filter(|word| !word.is_empty()) {
         let mut word = word.to_owned();
-        if !line.is_empty() && line.width() + 1 + word.width() > columns {
+        if !line.is_empty() && width(&line) + 1 + width(&word) > columns {
             lines.push(std::mem::take(&mut line));
         }
-        while word.width() > columns {
+        while width(&word) > columns {
             let rest = word.split_off(head(&word, columns).len());
             lines.push(std::mem::replace(&mut word, rest));
         }
@@ -180,11 +180,23 @@ pub(super) fn wrap(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
+/// Counts the columns of a text: those of its characters, one by one.
+///
+/// A terminal may draw a sequence (an emoji with its selector) wider or narrower; one
+/// measure for counting and for cutting is worth more here than the exact one.
+fn width(text: &str) -> usize {
+    text.chars().map(of_char).sum()
+}
+
+fn of_char(c: char) -> usize {
+    c.width().unwrap_or(0)
+}
+
 /// Gives the longest beginning that is at most so many columns wide.
 fn head(text: &str, columns: usize) -> &str {
     let mut used = 0;
     for (at, c) in text.char_indices() {
-        used += c.width().unwrap_or(0);
+        used += of_char(c);
         if used > columns {
             return &text[..at];
         }
@@ -194,7 +206,7 @@ fn head(text: &str, columns: usize) -> &str {
 
 /// Writes a wrapped text, its first line behind `first`, the others indented as far.
 pub(super) fn paragraph(page: &mut String, style: Style, ink: Ink, first: &str, text: &str) {
-    let indent = first.width();
+    let indent = width(first);
     for (n, line) in wrap(text, style.width.saturating_sub(indent))
         .iter()
         .enumerate()
@@ -248,6 +260,25 @@ mod tests {
             .plus(Ink::Wait, "and more")
             .write(&mut page, style);
         assert_eq!(page, "123456789…\n");
+    }
+
+    #[test]
+    fn an_emoji_and_its_selector_can_be_cut_anywhere() {
+        let style = Style {
+            width: 10,
+            color: false,
+        };
+        let phones = "☎\u{fe0f}".repeat(12);
+        let mut page = String::new();
+        Line::new(&phones)
+            .plus(Ink::Wait, &phones)
+            .write(&mut page, style);
+        paragraph(&mut page, style, Ink::Plain, "", &phones);
+        for line in page.lines() {
+            assert!(width(line) <= 10, "{line}");
+        }
+        assert_eq!(width(&column(&phones, 7)), 7);
+        assert_eq!(width(&right(&phones, 7)), 7);
     }
 
     #[test]

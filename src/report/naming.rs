@@ -1,7 +1,7 @@
 //! Short names for statements and states.
 
 use super::line::{escape, fit};
-use crate::attribution::finding::Cause;
+use crate::attribution::finding::Blocker;
 
 /// Columns of a statement's short name.
 const LONGEST: usize = 60;
@@ -67,15 +67,16 @@ fn table_name(word: &str) -> String {
     word.strip_prefix("public.").unwrap_or(word).to_owned()
 }
 
-/// Gives the state in which the root spent most of the charged time, and its share.
+/// Names who is in the way: `sync-12`, or `'settle-7' of ledger` for a prepared transaction.
 #[must_use]
-pub fn dominant_state(cause: &Cause) -> Option<(&str, f64)> {
-    let states = &cause.blocker.as_ref()?.state;
-    states
-        .iter()
-        .map(|(state, &share)| (state.as_str(), share))
-        .max_by(|a, b| a.1.total_cmp(&b.1))
-        .filter(|&(_, share)| share > 0.0)
+pub fn blocker_name(blocker: &Blocker) -> String {
+    let bounded = |text: &str| fit(&escape(text), 64);
+    match (&blocker.gid, blocker.system.as_deref().map(bounded)) {
+        (Some(gid), Some(owner)) => format!("'{}' of {owner}", bounded(gid)),
+        (Some(gid), None) => format!("'{}'", bounded(gid)),
+        (None, Some(system)) => system,
+        (None, None) => "a system without a name".to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use super::figures::{count, duration, interval, milliseconds, percent, plural};
 use super::line::{Ink, Line, Style, column, heading, paragraph, right};
-use super::naming::{dominant_state, statement_name};
+use super::naming::{blocker_name, statement_name};
 use super::words::list;
 use super::{Report, Worded, tree};
 use crate::attribution::finding::{
@@ -135,20 +135,13 @@ fn victim(victim: &Victim) -> String {
 
 /// Names a cause: class, who, in which state, over which table.
 fn cause(cause: &Cause, scope: Scope, verdict: Verdict) -> String {
-    let may_accuse = matches!(verdict, Verdict::Proved | Verdict::Supported);
     let mut parts = vec![cause.class.to_owned()];
     match (&cause.blocker, scope) {
-        _ if !may_accuse => {}
+        _ if !verdict.accuses() => {}
         (Some(blocker), Scope::Culprit) => {
-            parts.push(
-                blocker
-                    .system
-                    .clone()
-                    .unwrap_or_else(|| "unnamed system".to_owned()),
-            );
-            if let Some((state, _)) = dominant_state(cause) {
-                parts.push(state.to_owned());
-            }
+            parts.push(blocker_name(blocker));
+            let state = cause.dominant_state().filter(|_| blocker.gid.is_none());
+            parts.extend(state.map(|(state, _)| state.to_owned()));
         }
         (_, Scope::Object) => parts.push("held by many in turn".to_owned()),
         _ => {}
@@ -171,7 +164,7 @@ fn in_full(page: &mut String, style: Style, worded: &Worded, headline: &str) {
     };
     paragraph(page, style, Ink::Plain, &number, sentence);
     // Who is not accused is not taken away either.
-    let accused = matches!(worded.finding.verdict, Verdict::Proved | Verdict::Supported);
+    let accused = worded.finding.verdict.accuses();
     if let Some(effect) = worded.finding.event_effect.as_ref().filter(|_| accused) {
         paragraph(page, style, Ink::Faint, "    ", &effect_words(effect));
     }

@@ -130,8 +130,11 @@ impl Page<'_> {
             self.write(Line::default().plus(Ink::Calm, &calm));
             return;
         }
-        for cycle in view.cycles.iter().take(ROOTS) {
-            self.cycle(cycle);
+        let dead = self.forest.deadlocks.iter().map(|&cycle| (cycle, true));
+        let doubtful = self.forest.doubtful.iter().map(|&cycle| (cycle, false));
+        let cycles: Vec<(&[i32], bool)> = dead.chain(doubtful).take(ROOTS).collect();
+        for (cycle, held) in cycles {
+            self.cycle(cycle, held);
         }
         // Who only waits and was not seen to be blocked is told below, by its wait event.
         let tops: Vec<usize> = self
@@ -162,16 +165,23 @@ impl Page<'_> {
         }
     }
 
-    fn cycle(&mut self, cycle: &[i32]) {
+    fn cycle(&mut self, cycle: &[i32], held: bool) {
         let shown: Vec<String> = cycle.iter().take(BREADTH).map(i32::to_string).collect();
         let chain = match (shown.first(), cycle.len() > BREADTH) {
             (Some(first), false) => format!("{} → {first}", shown.join(" → ")),
             _ => format!("{} → …", shown.join(" → ")),
         };
         let line = Line::default()
-            .plus(Ink::Blame, "deadlock ")
+            .plus(Ink::Blame, if held { "deadlock " } else { "? deadlock " })
             .plus(Ink::Plain, &chain)
-            .plus(Ink::Faint, "  the server breaks it after deadlock_timeout");
+            .plus(
+                Ink::Faint,
+                if held {
+                    "  the server breaks it after deadlock_timeout"
+                } else {
+                    "  only if the queue's order still holds"
+                },
+            );
         self.write(line);
     }
 
@@ -239,18 +249,15 @@ impl Page<'_> {
             let rest: Vec<usize> = rows[last..].iter().flatten().copied().collect();
             let longest = rest
                 .iter()
-                .map(|&n| self.forest.longest_ms[n])
-                .fold(0.0, f64::max);
+                .filter_map(|&n| self.forest.longest_ms[n])
+                .reduce(f64::max)
+                .map_or_else(String::new, |ms| format!(", up to {}", duration(ms)));
             let branch = if again == 0 { "└─ " } else { "├─ " };
             let line = Line::default()
                 .plus(Ink::Faint, &format!("{margin}{branch}… "))
                 .plus(
                     Ink::Wait,
-                    &format!(
-                        "{} more, up to {}",
-                        plural(rest.len(), "session"),
-                        duration(longest)
-                    ),
+                    &format!("{} more{longest}", plural(rest.len(), "session")),
                 );
             self.write(line);
         }

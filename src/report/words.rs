@@ -7,10 +7,13 @@
 use super::Worded;
 use super::figures::{count, duration, interval, milliseconds, percent, plural};
 use super::line::{escape, fit};
-use super::naming::{dominant_state, statement_name};
+use super::naming::{blocker_name, statement_name};
 use crate::attribution::finding::{
-    Blocker, CallsBasis, Cause, Diagnosis, Event, Finding, Growth, Scope, Verdict, Victim,
+    CallsBasis, Cause, Diagnosis, Event, Finding, Growth, Scope, Verdict, Victim,
 };
+
+/// From this share of the lock waits on, that nobody was seen to hold the locks is the answer.
+const MUCH_UNSEEN: f64 = 0.2;
 
 /// Gives the one sentence that a person can paste into an incident.
 pub(super) fn sentence(finding: &Finding, diagnosis: &Diagnosis) -> String {
@@ -25,7 +28,7 @@ pub(super) fn sentence(finding: &Finding, diagnosis: &Diagnosis) -> String {
 /// Gives the answer in one sentence, also where it is that nothing is wrong or nobody looked.
 pub(super) fn headline(diagnosis: &Diagnosis, findings: &[Worded]) -> String {
     if let Some(first) = findings.first()
-        && matches!(first.finding.verdict, Verdict::Proved | Verdict::Supported)
+        && first.finding.verdict.accuses()
     {
         return first.sentence.clone();
     }
@@ -53,8 +56,13 @@ pub(super) fn headline(diagnosis: &Diagnosis, findings: &[Worded]) -> String {
         .map(|worded| &worded.finding)
         .filter(|finding| finding.verdict == Verdict::Inconclusive)
         .collect();
-    let verdict = if undecided.is_empty() {
-        let watched = window.to.0.since(window.from.0);
+    let watched = duration(window.watched_ms);
+    let verdict = if undecided.is_empty() && diagnosis.unattributed_share > MUCH_UNSEEN {
+        format!(
+            "In {watched} of watching {} of the time lost to locks could be charged to nobody: whether a system slows another down is not known.",
+            percent(diagnosis.unattributed_share)
+        )
+    } else if undecided.is_empty() {
         format!("Nothing in {watched} of watching suggests that a system slows another down.")
     } else {
         let minutes = undecided
@@ -95,7 +103,7 @@ pub(super) fn more_minutes(minutes: Option<f64>) -> String {
 
 fn accusation(finding: &Finding, diagnosis: &Diagnosis) -> String {
     let lead = lead(&finding.victim);
-    let spent = spent(finding, diagnosis);
+    let spent = spent(finding);
     let sure = sureness(finding);
     let since = since(finding, diagnosis);
     let amount = finding.ms_per_call.map(|ms| {
@@ -251,7 +259,7 @@ fn happened(event: &Event) -> String {
 }
 
 /// Says how the time went: what was waited for, and why that took so long.
-fn spent(finding: &Finding, diagnosis: &Diagnosis) -> String {
+fn spent(finding: &Finding) -> String {
     let cause = &finding.cause;
     let table = |otherwise: &str| {
         cause
@@ -259,7 +267,7 @@ fn spent(finding: &Finding, diagnosis: &Diagnosis) -> String {
             .as_deref()
             .map_or_else(|| otherwise.to_owned(), name)
     };
-    let holder = holder(finding, diagnosis);
+    let holder = holder(finding);
     let what = match cause.class {
         "row-lock" => match &cause.table {
             Some(table) => format!("spent waiting for rows of {} that {holder}", name(table)),
@@ -307,53 +315,20 @@ fn spent(finding: &Finding, diagnosis: &Diagnosis) -> String {
 }
 
 /// Says who holds it, as the rest of "a lock that …".
-fn holder(finding: &Finding, diagnosis: &Diagnosis) -> String {
-    let cause = &finding.cause;
-    let who = |blocker: &Blocker| {
-        blocker
-            .system
-            .as_deref()
-            .map_or_else(|| "a system without a name".to_owned(), name)
-    };
-    if cause.class == "prepared-transaction" {
-        let owner = cause
-            .blocker
-            .as_ref()
-            .map_or(String::new(), |blocker| format!(" of {}", who(blocker)));
-        return format!(
-            "the prepared transaction{}{owner} holds",
-            gids(cause, diagnosis)
-        );
-    }
-    match (&cause.blocker, finding.scope) {
-        (Some(blocker), Scope::Culprit) => format!("{} holds", who(blocker)),
+fn holder(finding: &Finding) -> String {
+    match (&finding.cause.blocker, finding.scope) {
+        (Some(blocker), Scope::Culprit) if blocker.gid.is_some() => {
+            format!("the prepared transaction {} holds", blocker_name(blocker))
+        }
+        (Some(blocker), Scope::Culprit) => format!("{} holds", blocker_name(blocker)),
         (_, Scope::Object) => "many systems hold in turn, no single one to blame".to_owned(),
         _ => "somebody held who was gone before being seen".to_owned(),
     }
 }
 
-/// Finds the names of the blocking system's prepared transactions in the graphs that were kept.
-fn gids(cause: &Cause, diagnosis: &Diagnosis) -> String {
-    let system = cause.blocker.as_ref().and_then(|b| b.system.as_deref());
-    let mut gids: Vec<&str> = diagnosis
-        .worst
-        .iter()
-        .chain([&diagnosis.last])
-        .flat_map(|graph| &graph.nodes)
-        .filter(|node| node.behind > 0 && node.system.as_deref() == system)
-        .filter_map(|node| node.party.gid.as_deref())
-        .collect();
-    gids.sort_unstable();
-    gids.dedup();
-    match gids.as_slice() {
-        [one] => format!(" '{}'", name(one)),
-        _ => String::new(),
-    }
-}
-
 /// Says in which state the root was, where one state explains most of it.
 fn states(cause: &Cause) -> String {
-    match dominant_state(cause) {
+    match cause.dominant_state() {
         Some((state, share)) if cause.class != "prepared-transaction" => {
             format!(", {} of that time {}", percent(share), escape(state))
         }

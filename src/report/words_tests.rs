@@ -4,8 +4,8 @@ use insta::assert_snapshot;
 
 use super::*;
 use crate::attribution::finding::Amplifier;
+use crate::report::Report;
 use crate::report::fixture::{self, county_rollout, proved, quiet};
-use crate::report::{Report, fixture_graph};
 
 fn said(finding: Finding) -> String {
     let mut diagnosis = county_rollout();
@@ -97,15 +97,11 @@ fn a_prepared_transaction_is_told_by_its_gid() {
     finding.cause.event = None;
     if let Some(blocker) = &mut finding.cause.blocker {
         blocker.system = Some("ledger".to_owned());
+        blocker.gid = Some("settle-2026-11-23".to_owned());
+        blocker.state = [("prepared".to_owned(), 1.0)].into();
     }
-    let mut diagnosis = county_rollout();
-    let mut graph = fixture_graph::row_queue();
-    let mut holder = fixture_graph::prepared("settle-2026-11-23");
-    holder.behind = 3;
-    graph.nodes.push(holder);
-    diagnosis.worst = Some(graph);
-    diagnosis.findings = vec![finding];
-    assert_snapshot!(Report::new(diagnosis).findings[0].sentence, @"decision's UPDATE state_counter takes 12.3 ms a call, up from 0.46 ms, since 16 systems began to write between 14:03:02 and 14:03:06 UTC: 11.2 ms of it (95 % interval 10.1 to 12.4) is spent waiting for a lock on public.state_counter that the prepared transaction 'settle-2026-11-23' of ledger holds, partly in a queue behind intake-07; proved by 327 samples of who waits for whom.");
+    // It is told from the finding: the graphs that were kept may be of another moment.
+    assert_snapshot!(said(finding), @"decision's UPDATE state_counter takes 12.3 ms a call, up from 0.46 ms, since 16 systems began to write between 14:03:02 and 14:03:06 UTC: 11.2 ms of it (95 % interval 10.1 to 12.4) is spent waiting for a lock on public.state_counter that the prepared transaction 'settle-2026-11-23' of ledger holds, partly in a queue behind intake-07; proved by 327 samples of who waits for whom.");
 }
 
 #[test]
@@ -121,6 +117,16 @@ fn nothing_happened_and_nobody_looked_differ() {
     let mut blind = quiet();
     blind.window.ticks = 0;
     assert_snapshot!(Report::new(blind).headline, @"Nobody looked: not one look at the server succeeded, so nothing can be said.");
+
+    // Twenty seconds around a gap of thirty days are twenty seconds.
+    let mut gap = quiet();
+    gap.window.from = fixture::at(-2_592_000.0);
+    gap.window.watched_ms = 20_000.0;
+    assert_snapshot!(Report::new(gap).headline, @"Nothing in 20.0 s of watching suggests that a system slows another down.");
+
+    let mut unseen = quiet();
+    unseen.unattributed_share = 1.0;
+    assert_snapshot!(Report::new(unseen).headline, @"In 5 min 0 s of watching 100 % of the time lost to locks could be charged to nobody: whether a system slows another down is not known.");
 
     let mut gaps = quiet();
     gaps.window.missed_ticks = 1_200;

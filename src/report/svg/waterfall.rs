@@ -3,7 +3,9 @@
 use plotters::prelude::*;
 
 use crate::attribution::finding::{Cause, Part, Split};
+use crate::report::figures::percent;
 use crate::report::markup::{figure, line};
+use crate::report::naming::blocker_name;
 use crate::report::palette::{BLAME, Colour, GRID, INK, MUTED, NEUTRAL, RELIEF, SERIES};
 
 use super::canvas::{Anchor, Drawn, Sheet, fit, picture, px, rgb, text};
@@ -155,16 +157,9 @@ pub(crate) fn words(cause: &Cause) -> (String, String) {
     };
     let mut detail = Vec::new();
     if let Some(blocker) = &cause.blocker {
-        detail.push(
-            blocker
-                .system
-                .clone()
-                .unwrap_or_else(|| "a system without a name".to_owned()),
-        );
-        let state = blocker.state.iter().max_by(|a, b| a.1.total_cmp(b.1));
-        if let Some((state, share)) = state {
-            detail.push(format!("{state} ({:.0} %)", share * 100.0));
-        }
+        detail.push(blocker_name(blocker));
+        let state = cause.dominant_state().filter(|_| blocker.gid.is_none());
+        detail.extend(state.map(|(state, share)| format!("{state} ({})", percent(share))));
     }
     if cause.basis != "measured" {
         detail.push(cause.basis.to_owned());
