@@ -19,7 +19,7 @@
 //! # Code map
 //!
 //! In reading order. A module names only modules above it, and reaches of the outer world only
-//! what its line says. `tests/tidy.rs` reads this very table and holds the code to it.
+//! what its line says. `tests/tidy` reads this very table and holds the code to it.
 //!
 //! | module | owns | reaches |
 //! |---|---|---|
