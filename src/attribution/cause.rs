@@ -111,8 +111,11 @@ pub(super) enum InTheWay {
     Unseen,
     /// A session of this system; none where no rule names it.
     System(Option<SystemId>),
-    /// A prepared transaction.
-    Prepared(Arc<str>),
+    /// A prepared transaction, and the role that owns it.
+    Prepared {
+        gid: Arc<str>,
+        owner: Option<Arc<str>>,
+    },
     /// Several systems in turn, none of them with a share worth a name.
     Many,
 }
@@ -123,6 +126,8 @@ pub(super) struct Cell {
     pub(super) class: Class,
     pub(super) table: Option<Arc<str>>,
     pub(super) blocker: InTheWay,
+    /// The table whose lock the blocker holds, where a chain leads to another than `table`.
+    pub(super) held: Option<Arc<str>>,
 }
 
 impl Cell {
@@ -132,6 +137,7 @@ impl Cell {
             class,
             table: None,
             blocker: InTheWay::Nobody,
+            held: None,
         }
     }
 
@@ -141,6 +147,7 @@ impl Cell {
             class,
             table: None,
             blocker: InTheWay::Unseen,
+            held: None,
         }
     }
 }
@@ -152,6 +159,6 @@ pub(super) struct Why {
     pub(super) state: &'static str,
     /// The statement that took the lock, or the last seen, and how that is known.
     pub(super) statement: Option<(StatementId, Basis)>,
-    /// The gate between: a waiter for a whole table that others queue behind.
+    /// The last in between: a gate for a whole table, or who waits for another table.
     pub(super) through: Option<(Option<Arc<str>>, Option<StatementId>)>,
 }

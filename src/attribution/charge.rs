@@ -10,15 +10,17 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use petgraph::graph::NodeIndex;
+
 use crate::attribution::cause::{Cell, Class, InTheWay, Why};
-use crate::attribution::history::History;
+use crate::attribution::history::{History, Taken};
 use crate::attribution::interned::Interned;
 use crate::connect::APPLICATION_NAME;
-use crate::graph::{Basis, Party, Wait, WaitGraph};
+use crate::graph::{Basis, Party, Table, Wait, WaitGraph};
 use crate::names::{Names, Statements};
 use crate::pg::{LockMode, Oid};
 use crate::recording::Recording;
-use crate::sample::{Session, Snapshot};
+use crate::sample::{Lock, Session, Snapshot};
 use crate::statement::StatementId;
 use crate::system::Naming;
 use crate::time::{Span, Timestamp};
@@ -133,16 +135,18 @@ impl Charger<'_> {
                 continue;
             };
             let table = graph.table(node, wait, self.names, self.statements);
+            let lost = charge(0, 1.0);
             for &(root, share) in graph.blame(node).iter() {
-                let name = table.as_ref().map(|table| Arc::clone(&table.name));
-                let cell = self.cell(charges, &graph, wait, root, name.clone());
-                let cell = charges.cells.number(cell);
+                let chain = Chain::of(self, &graph, node, root, table.as_ref());
+                let cell = self.cell(charges, &graph, wait, root, &chain);
                 charges.all.push(Charge {
-                    why: self.why(&graph, node, root, name.as_deref()),
+                    cell: charges.cells.number(cell),
+                    seconds: lost.seconds * share,
+                    why: self.why(&graph, root, &chain),
                     lock: Some((Arc::clone(&wait.request.target.locktype), wait.request.mode)),
                     basis: table.as_ref().map(|table| table.basis),
                     waited: graph.waited(wait),
-                    ..charge(cell, share)
+                    ..lost.clone()
                 });
             }
         }
@@ -160,39 +164,36 @@ impl Charger<'_> {
         charges: &mut Charges,
         graph: &WaitGraph<'_>,
         wait: &Wait<'_>,
-        root: petgraph::graph::NodeIndex,
-        table: Option<Arc<str>>,
+        root: NodeIndex,
+        chain: &Chain<'_>,
     ) -> Cell {
-        let queued = wait.hard.is_empty();
-        let class = Class::of_lock(&wait.request.target.locktype, queued);
+        let class = Class::of_lock(&wait.request.target.locktype, wait.hard.is_empty());
+        let mut system = || match graph.session(root) {
+            Some(session) => InTheWay::System(self.system(charges, session)),
+            None => InTheWay::Unseen,
+        };
         let (class, blocker) = match graph.party(root) {
-            // Blame that ends in somebody who waits has entered a cycle.
-            _ if !graph.waits(root).is_empty() => {
-                (Class::Deadlock, self.root_of(charges, graph, root))
+            _ if graph.is_in_cycle(root) => (Class::Deadlock, system()),
+            // It waits, and what for was not seen.
+            _ if !graph.waits(root).is_empty() => (class, InTheWay::Unseen),
+            Party::Prepared(gid) => {
+                let owner = graph
+                    .prepared(root)
+                    .and_then(|prepared| self.names.role(prepared.owner));
+                let (gid, owner) = (Arc::clone(gid), owner.cloned());
+                (
+                    Class::PreparedTransaction,
+                    InTheWay::Prepared { gid, owner },
+                )
             }
-            Party::Prepared(gid) => (
-                Class::PreparedTransaction,
-                InTheWay::Prepared(Arc::clone(gid)),
-            ),
-            Party::Backend(_) => (class, self.root_of(charges, graph, root)),
+            Party::Backend(_) => (class, system()),
             Party::Unlisted(_) => (class, InTheWay::Unseen),
         };
         Cell {
             class,
-            table,
+            table: chain.table.clone(),
             blocker,
-        }
-    }
-
-    fn root_of(
-        &self,
-        charges: &mut Charges,
-        graph: &WaitGraph<'_>,
-        root: petgraph::graph::NodeIndex,
-    ) -> InTheWay {
-        match graph.session(root) {
-            Some(session) => InTheWay::System(self.system(charges, session)),
-            None => InTheWay::Unseen,
+            held: chain.held.clone(),
         }
     }
 
@@ -202,18 +203,9 @@ impl Charger<'_> {
     }
 
     /// Tells what the root was doing, what it ran, and who stood between.
-    fn why(
-        &self,
-        graph: &WaitGraph<'_>,
-        node: petgraph::graph::NodeIndex,
-        root: petgraph::graph::NodeIndex,
-        table: Option<&str>,
-    ) -> Option<Why> {
-        let through = graph
-            .amplifiers(node)
-            .into_iter()
-            .find(|&between| between != root && is_gate(graph, between))
-            .and_then(|between| graph.session(between))
+    fn why(&self, graph: &WaitGraph<'_>, root: NodeIndex, chain: &Chain<'_>) -> Option<Why> {
+        let through = chain
+            .between
             .map(|session| (self.naming.name(session, self.names), session.statement));
         if let Party::Prepared(_) = graph.party(root) {
             return Some(Why {
@@ -223,14 +215,56 @@ impl Charger<'_> {
             });
         }
         let session = graph.session(root)?;
+        let taken = Taken {
+            table: chain.held.as_deref().or(chain.table.as_deref()),
+            request: chain.request,
+        };
         let statement = self
             .history
-            .took(session, table, self.naming, self.names, self.statements);
+            .took(session, taken, self.naming, self.names, self.statements);
         Some(Why {
             state: why_unfinished(session),
             statement,
             through,
         })
+    }
+}
+
+/// How a wait leads to one of its roots.
+struct Chain<'a> {
+    /// What the waiter waits for.
+    table: Option<Arc<str>>,
+    /// What the root holds, where that is another table.
+    held: Option<Arc<str>>,
+    /// Who stands in between and makes a difference: a gate, or who waits for another table.
+    between: Option<&'a Session>,
+    /// The request that the root itself stands in the way of.
+    request: Option<&'a Lock>,
+}
+
+impl<'a> Chain<'a> {
+    fn of(
+        charger: &Charger<'_>,
+        graph: &WaitGraph<'a>,
+        node: NodeIndex,
+        root: NodeIndex,
+        table: Option<&Table>,
+    ) -> Self {
+        let table = table.map(|table| Arc::clone(&table.name));
+        let last = graph.last_hop(node, root).unwrap_or(node);
+        let request = graph.waits(last).first();
+        let held = request
+            .filter(|_| last != node)
+            .and_then(|wait| graph.table(last, wait, charger.names, charger.statements))
+            .map(|table| table.name)
+            .filter(|held| Some(held) != table.as_ref());
+        let differs = last != node && (held.is_some() || is_gate(graph, last));
+        Self {
+            table,
+            held,
+            between: graph.session(last).filter(|_| differs),
+            request: request.map(|wait| wait.request),
+        }
     }
 }
 
@@ -253,12 +287,14 @@ fn why_unfinished(session: &Session) -> &'static str {
     if !session.state.is_active() {
         return session.state.name();
     }
-    match session.wait_event_type.as_deref() {
-        None => "active",
-        Some("IO") => "active (I/O)",
-        Some("LWLock") => "active (lightweight lock)",
-        Some("Client") => "active (client)",
-        Some(_) => "active (other wait)",
+    match Class::of_activity(session) {
+        Class::OwnWork => "active",
+        Class::Wal => "active (wal)",
+        Class::Io => "active (io)",
+        Class::LwLock => "active (lwlock)",
+        Class::SyncReplication => "active (sync-replication)",
+        Class::Client => "active (client)",
+        _ => "active (other)",
     }
 }
 

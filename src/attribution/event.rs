@@ -1,11 +1,13 @@
 //! What happened while we watched: systems that began to write, and what was declared.
 //!
 //! A system is onboarded when its first connection is younger than the watch and it
-//! writes. Reconnecting is not an onboarding: a system seen before stays known.
+//! writes. Reconnecting is not an onboarding: a system seen before stays known, and one
+//! that opens a connection for each request must have been away for several times its
+//! usual pause.
 //! Events that follow each other more closely than a window can be cut form one
 //! group: what each did directly is known, what they did together only for all.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::attribution::window::{Cuts, Window};
@@ -43,10 +45,36 @@ pub(super) struct EventGroup {
     pub(super) after: Option<Window>,
 }
 
+/// Who connects anew all the time was away for so many of its usual pauses, or was there.
+const PAUSES: i64 = 5;
+/// With fewer pauses than this a system has a pool that grew, rather than a habit.
+const MANY_PAUSES: usize = 5;
+
 /// What is known of a system as the rows go by.
+#[derive(Default)]
 struct Seen {
-    connected: Timestamp,
+    connected: BTreeSet<Timestamp>,
     wrote: Option<Timestamp>,
+}
+
+impl Seen {
+    /// Gives the first connection, if it was not just one of many that come and go.
+    fn arrived(&self, start: Timestamp) -> Option<Timestamp> {
+        let first = *self.connected.first()?;
+        let later = self.connected.iter().skip(1);
+        let mut pauses: Vec<Span> = self
+            .connected
+            .iter()
+            .zip(later)
+            .map(|(a, b)| b.since(*a))
+            .collect();
+        pauses.sort_unstable();
+        let usual = pauses.get(pauses.len() / 2).copied().unwrap_or_default();
+        let comes_and_goes = pauses.len() >= MANY_PAUSES;
+        let away = first.since(start).as_micros() >= PAUSES * usual.as_micros();
+        let away = away || !comes_and_goes;
+        (first > start && away).then_some(first)
+    }
 }
 
 /// Finds what happened, in order of time.
@@ -72,11 +100,8 @@ pub(super) fn happenings(
         else {
             continue;
         };
-        let seen = systems.entry(name).or_insert(Seen {
-            connected: session.backend_start,
-            wrote: None,
-        });
-        seen.connected = seen.connected.min(session.backend_start);
+        let seen = systems.entry(name).or_default();
+        seen.connected.insert(session.backend_start);
         let statement = session.statement.and_then(|id| statements.get(id));
         if session.backend_xid.is_some() || statement.is_some_and(Statement::writes) {
             let when = session.query_start.unwrap_or(session.backend_start);
@@ -84,9 +109,9 @@ pub(super) fn happenings(
         }
     }
     let onboarded = systems.into_iter().filter_map(|(label, seen)| {
-        let wrote = seen.wrote.filter(|_| seen.connected > start)?;
-        let prompt = wrote.since(seen.connected) < PROMPT;
-        let at = if prompt { seen.connected } else { wrote };
+        let (connected, wrote) = (seen.arrived(start)?, seen.wrote?);
+        let prompt = wrote.since(connected) < PROMPT;
+        let at = if prompt { connected } else { wrote };
         Some(Happening {
             at,
             kind: "system-onboarded",

@@ -225,7 +225,7 @@ pub struct Victim {
     pub systems: Vec<String>,
     /// The server's id, as a decimal string; null where it has none.
     pub query_id: Option<String>,
-    /// Ours, as 16 hexadecimal digits.
+    /// Ours, as 16 hexadecimal digits; all zero where the text is not known.
     pub fingerprint: String,
     /// The statement, normalised.
     pub query: String,
@@ -354,10 +354,12 @@ pub struct CauseLock {
 /// The root of the waits.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Blocker {
-    /// Whose; for a prepared transaction its owner.
+    /// Whose; the owner's role for a prepared transaction.
     pub system: Option<String>,
-    /// The name of the prepared transaction; null for a backend.
+    /// The name of the prepared transaction; null for a session.
     pub gid: Option<String>,
+    /// The table that it holds: the cause's own, or another at the end of a longer chain.
+    pub table: Option<String>,
     /// The statement that took the lock, or what it was last seen running.
     pub query: Option<String>,
     /// Its fingerprint.

@@ -18,6 +18,9 @@ use crate::recording::Recording;
 /// A system is named apart from the others at its table if it brought this share.
 const WORTH_A_NAME: f64 = 0.2;
 
+/// Fewer systems than this are not many: each keeps its name.
+const FEWEST_IN_TURN: usize = 3;
+
 /// Seconds per piece of time, by victim and cell, scaled to the time they stand for.
 #[derive(Debug)]
 pub(super) struct Ledger<'a> {
@@ -47,7 +50,8 @@ pub(super) struct Comparison {
 pub(super) struct GrowthPart {
     /// What it is said to be; several cells may have become one.
     pub(super) cell: Cell,
-    pub(super) cells: Vec<u32>,
+    /// The cells behind it, each with its own growth in seconds per call.
+    pub(super) cells: Vec<(u32, f64)>,
     pub(super) estimate: Estimate,
     /// Seconds lost to it after, scaled.
     pub(super) seconds: f64,
@@ -187,6 +191,10 @@ impl<'a> Ledger<'a> {
         let growth_of = |cell: &u32| measure(&[&cells[cell]]).map_or(0.0, |(.., e)| e.value);
         for (cell, members) in self.merged(cells.keys().copied().collect(), growth_of) {
             let rows: Vec<&Vec<f64>> = members.iter().map(|member| &cells[member]).collect();
+            let members = members
+                .into_iter()
+                .map(|member| (member, growth_of(&member)))
+                .collect();
             let (b, a, estimate) = measure(&rows)?;
             let seconds = a.iter().map(|block| block.seconds).sum();
             sides.0.push(b);
@@ -260,7 +268,12 @@ impl<'a> Ledger<'a> {
                     .into_iter()
                     .map(|n| (self.charges.cells.get(n).clone(), vec![n])),
             );
-            if !rest.is_empty() {
+            if rest.len() < FEWEST_IN_TURN {
+                merged.extend(
+                    rest.into_iter()
+                        .map(|n| (self.charges.cells.get(n).clone(), vec![n])),
+                );
+            } else {
                 merged.push((at_table, rest));
             }
         }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use crate::graph::Basis;
 use crate::names::{Names, Statements};
-use crate::pg::Backend;
-use crate::sample::{Session, Snapshot};
+use crate::pg::{Backend, LockMode};
+use crate::sample::{Lock, Session, Snapshot};
 use crate::statement::{Statement, StatementId};
 use crate::system::Naming;
 use crate::time::Timestamp;
@@ -52,15 +52,16 @@ impl History {
         history
     }
 
-    /// Names the statement with which `root` took its lock on `table`.
+    /// Names the statement with which `root` took the lock that others wait for.
     ///
-    /// *Measured* where the root's statement at this very tick can have taken it;
-    /// *inferred* where it was seen earlier in the transaction, or is what this system
-    /// does to that table. Where nothing fits, what the root was last seen running.
+    /// *Measured* only where a table is known and the one statement that was seen in the
+    /// root's transaction can have locked it; *inferred* where one of several can, or
+    /// where this is what the system does to that table. Where nothing fits, what the
+    /// root was last seen running, which is inferred too.
     pub(super) fn took(
         &self,
         root: &Session,
-        table: Option<&str>,
+        taken: Taken<'_>,
         naming: &Naming,
         names: &Names,
         statements: &Statements,
@@ -68,15 +69,18 @@ impl History {
         let fits = |id: &StatementId| {
             statements
                 .get(*id)
-                .is_some_and(|statement| can_have_locked(statement, table))
+                .is_some_and(|statement| taken.by(statement))
         };
-        if let Some(current) = root.statement.filter(fits) {
-            return Some((current, Basis::Measured));
-        }
         let transaction = root.xact_start.map(|start| (root.backend(), start));
-        let earlier = transaction
-            .and_then(|transaction| self.transactions.get(&transaction))
-            .and_then(|seen| seen.iter().rev().copied().find(fits));
+        let seen = transaction.and_then(|transaction| self.transactions.get(&transaction));
+        let seen = seen.map_or(&[][..], Vec::as_slice);
+        if let ([only], Some(_)) = (seen, taken.table)
+            && fits(only)
+        {
+            return Some((*only, Basis::Measured));
+        }
+        let current = root.statement.filter(fits);
+        let earlier = || seen.iter().rev().copied().find(fits);
         let usual = || {
             let repertoire = self.repertoire.get(&naming.name(root, names)?)?;
             let fitting = repertoire.iter().filter(|(id, _)| fits(id));
@@ -84,23 +88,42 @@ impl History {
                 .max_by_key(|&(id, seen)| (*seen, *id))
                 .map(|(id, _)| *id)
         };
-        let inferred = earlier.or_else(usual).or(root.statement)?;
+        let inferred = current.or_else(earlier).or_else(usual).or(root.statement)?;
         Some((inferred, Basis::Inferred))
     }
 }
 
-/// Tells whether a statement locks rows of a table, or the table more strongly than a reader.
-fn can_have_locked(statement: &Statement, table: Option<&str>) -> bool {
-    let Some(table) = table else {
-        return statement.writes();
-    };
-    statement.tables.iter().any(|used| {
-        let same = match &used.schema {
-            Some(schema) => *table == *format!("{schema}.{}", used.name),
-            None => table
-                .rsplit_once('.')
-                .is_some_and(|(_, bare)| *bare == *used.name),
+/// A lock that a root holds: on what, and against which request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken<'a> {
+    pub(super) table: Option<&'a str>,
+    pub(super) request: Option<&'a Lock>,
+}
+
+impl Taken<'_> {
+    /// Tells whether a statement can have taken it.
+    ///
+    /// A table lock must conflict with what is asked for; a row lock is taken by who
+    /// locks rows or writes them. Without a table whoever writes may have been it.
+    fn by(&self, statement: &Statement) -> bool {
+        let Some(table) = self.table else {
+            return statement.writes();
         };
-        same && (used.rows.is_some() || used.lock > crate::pg::LockMode::AccessShare)
-    })
+        let whole_table = self
+            .request
+            .filter(|request| &*request.target.locktype == "relation")
+            .map(|request| request.mode);
+        statement.tables.iter().any(|used| {
+            let same = match &used.schema {
+                Some(schema) => *table == *format!("{schema}.{}", used.name),
+                None => table
+                    .rsplit_once('.')
+                    .is_some_and(|(_, bare)| *bare == *used.name),
+            };
+            same && match whole_table {
+                Some(mode) => used.lock.conflicts_with(mode),
+                None => used.rows.is_some() || used.lock >= LockMode::RowExclusive,
+            }
+        })
+    }
 }

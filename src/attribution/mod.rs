@@ -14,6 +14,8 @@
 //!
 //! Nothing here does I/O or reads a clock, and nothing can fail.
 
+mod account;
+mod arrival;
 mod cause;
 mod charge;
 mod event;
@@ -28,15 +30,14 @@ mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::attribution::account::{event_id, split};
 use crate::attribution::cause::InTheWay;
 use crate::attribution::charge::{Charge, Charger, Charges, SystemId, tally};
-use crate::attribution::event::{EventGroup, Happening};
-use crate::attribution::finding::{
-    Cost, Diagnosis, Effect, Event, Finding, Group, Now, ServerFacts, Verdict, Window,
-};
+use crate::attribution::event::EventGroup;
+use crate::attribution::finding::{Cost, Diagnosis, Group, Now, ServerFacts, Window};
 use crate::attribution::growth::{Comparison, GrowthPart, Ledger};
 use crate::attribution::history::History;
-use crate::attribution::verdict::{Compared, event_id};
+use crate::attribution::verdict::Compared;
 use crate::attribution::window::Cuts;
 use crate::graph::WaitGraph;
 use crate::graph::view::{GraphView, Vocabulary};
@@ -49,16 +50,13 @@ use crate::time::Rfc3339;
 
 /// So many victims are drawn over time.
 const DRAWN: usize = 6;
-/// An event whose system holds up less than this share of others' time did nothing to speak of.
-const NO_EFFECT: f64 = 0.02;
-/// … provided that it was watched for so many seconds.
-const NO_EFFECT_AFTER: f64 = 15.0;
-
 /// What numbers mean, in one place.
 struct Book<'a> {
     names: &'a Names,
     statements: &'a Statements,
     charges: &'a Charges,
+    /// The places of each victim's charges.
+    by_victim: Vec<Vec<usize>>,
 }
 
 impl Book<'_> {
@@ -70,12 +68,13 @@ impl Book<'_> {
     /// Lists the charges behind a part, in the window after.
     fn charges_of(&self, comparison: &Comparison, part: &GrowthPart) -> Vec<&Charge> {
         let window = &comparison.after.0;
-        self.charges
-            .all
-            .iter()
-            .filter(|charge| {
-                charge.victim == comparison.victim && part.cells.contains(&charge.cell)
-            })
+        let behind = |charge: &&Charge| part.cells.iter().any(|(cell, _)| *cell == charge.cell);
+        self.by_victim
+            .get(comparison.victim as usize)
+            .into_iter()
+            .flatten()
+            .map(|&place| &self.charges.all[place])
+            .filter(behind)
             .filter(|charge| window.contains(self.charges.looks[charge.tick].at))
             .collect()
     }
@@ -98,22 +97,27 @@ pub fn diagnose(recording: &Recording, naming: &Naming) -> Diagnosis {
     let ledger = Ledger::of(recording, &charges, &cuts, &statements, |session| {
         charges.systems.find(&naming.name(session, &names)?)
     });
+    let mut by_victim = vec![Vec::new(); charges.victims.values().len()];
+    for (place, charge) in charges.all.iter().enumerate() {
+        by_victim[charge.victim as usize].push(place);
+    }
     let book = Book {
         names: &names,
         statements: &statements,
         charges: &charges,
+        by_victim,
     };
     let events = event::happenings(recording, naming, &names, &statements);
     let groups = match (charges.looks.first(), charges.looks.last()) {
         (Some(first), Some(last)) => event::groups(&events, &cuts, first.at, last.at),
         _ => Vec::new(),
     };
-    let compared = compare(&ledger, &charges, &groups);
+    let compared = compare(&ledger, &groups);
     let findings = verdict::findings(&book, &compared, &events, &groups);
     let mut splits: Vec<_> = compared
         .iter()
         .filter(|compared| compared.comparison.total.value > 0.0)
-        .filter_map(|compared| verdict::split(&book, compared, &events, &groups))
+        .filter_map(|compared| split(&book, compared, &events, &groups))
         .collect();
     let lost = |split: &finding::Split| split.growth.delta_ms * split.growth.calls_after;
     // The split behind the first finding comes first.
@@ -147,7 +151,7 @@ pub fn diagnose(recording: &Recording, naming: &Naming) -> Diagnosis {
         window: watched(recording),
         cost: cost(recording),
         now: now(recording, naming, &names),
-        events: event_views(&book, &ledger, &events, &groups, &findings),
+        events: arrival::events(&book, &events, &groups, &findings),
         groups: group_views(&groups),
         findings,
         splits,
@@ -165,29 +169,23 @@ pub fn diagnose(recording: &Recording, naming: &Naming) -> Diagnosis {
 }
 
 /// Compares every victim around every group of events, and what is lost at the end.
-fn compare(ledger: &Ledger<'_>, charges: &Charges, groups: &[EventGroup]) -> Vec<Compared> {
+fn compare(ledger: &Ledger<'_>, groups: &[EventGroup]) -> Vec<Compared> {
     let mut compared = Vec::new();
     for victim in ledger.victims() {
-        let mut grown = false;
         for (n, group) in groups.iter().enumerate() {
             let (Some(before), Some(after)) = (&group.before, &group.after) else {
                 continue;
             };
             if let Some(comparison) = ledger.compare(victim, Some(before), after, true) {
-                grown = true;
                 compared.push(Compared {
                     comparison,
                     group: Some(n),
                 });
             }
         }
-        // Without a baseline there is still what is lost now, and to whom.
+        // With or without a baseline there is what is lost now, and to whom.
         let last = groups.iter().rev().find_map(|group| group.after.clone());
-        let whole = || {
-            let (first, last) = (charges.looks.first()?, charges.looks.last()?);
-            ledger.cuts.window(first.at, last.at)
-        };
-        if !grown && let Some(window) = last.or_else(whole) {
+        if let Some(window) = last.or_else(|| ledger.cuts.whole()) {
             let per_call = ledger.compare(victim, None, &window, true);
             let comparison = per_call.or_else(|| ledger.compare(victim, None, &window, false));
             compared.extend(comparison.map(|comparison| Compared {
@@ -320,82 +318,6 @@ fn of_snapshot(snapshot: &Snapshot, naming: &Naming, names: &Names) -> Now {
         blocked_systems: systems.len(),
         longest_wait_ms: waited.map(crate::time::Span::as_millis_f64),
     }
-}
-
-/// Words the events, each with what its system did to others.
-fn event_views(
-    book: &Book<'_>,
-    ledger: &Ledger<'_>,
-    events: &[Happening],
-    groups: &[EventGroup],
-    findings: &[Finding],
-) -> Vec<Event> {
-    let group_of = |place: usize| {
-        groups
-            .iter()
-            .position(|group| group.members.contains(&place))
-    };
-    let view = |(place, event): (usize, &Happening)| {
-        let id = event_id(place);
-        let group = group_of(place);
-        let after = group.and_then(|group| groups[group].after.as_ref());
-        let accused = findings
-            .iter()
-            .filter(|finding| finding.cause.event.as_ref() == Some(&id))
-            .map(|finding| finding.verdict)
-            .min();
-        let system = book.charges.systems.find(&event.label);
-        let effect = after
-            .zip(system.filter(|_| !event.declared))
-            .map(|(after, system)| {
-                let (mut caused, mut waits, mut all) = (0.0, 0.0, 0.0);
-                for charge in &book.charges.all {
-                    let others = charge.system != Some(system);
-                    if !others || !after.contains(book.charges.looks[charge.tick].at) {
-                        continue;
-                    }
-                    let cell = book.charges.cells.get(charge.cell);
-                    all += charge.seconds;
-                    waits += if cell.class.has_holder() {
-                        charge.seconds
-                    } else {
-                        0.0
-                    };
-                    let by_it = cell.blocker == InTheWay::System(Some(system));
-                    caused += if by_it { charge.seconds } else { 0.0 };
-                }
-                let harmless = caused <= NO_EFFECT * all
-                    && after.length().as_secs_f64() >= NO_EFFECT_AFTER
-                    && after
-                        .blocks
-                        .iter()
-                        .flat_map(Clone::clone)
-                        .all(|n| ledger.cuts.is_watched(n));
-                Effect {
-                    verdict: accused.unwrap_or(if harmless {
-                        Verdict::NoEffect
-                    } else {
-                        Verdict::Inconclusive
-                    }),
-                    db_seconds: caused,
-                    share_of_waits: if waits > 0.0 { caused / waits } else { 0.0 },
-                }
-            });
-        Event {
-            id,
-            kind: event.kind,
-            label: event.label.to_string(),
-            at: Rfc3339(event.at),
-            source: if event.declared {
-                "declared"
-            } else {
-                "detected"
-            },
-            group: group.map(|group| format!("g{}", group + 1)),
-            effect,
-        }
-    };
-    events.iter().enumerate().map(view).collect()
 }
 
 fn group_views(groups: &[EventGroup]) -> Vec<Group> {

@@ -38,12 +38,14 @@ pub(super) fn latency(ledger: &Ledger<'_>, victims: &[(u32, String)]) -> Vec<Ser
 
 /// Draws average active sessions by cause, largest cause first; the series stack.
 pub(super) fn load(charges: &Charges) -> Vec<Series> {
-    let (Some(first), Some(last)) = (charges.looks.first(), charges.looks.last()) else {
+    // Not the first and the last look: the clock may have stepped back between them.
+    let times = || charges.looks.iter().map(|look| look.at);
+    let (Some(first), Some(last)) = (times().min(), times().max()) else {
         return Vec::new();
     };
-    let bin = (last.at.since(first.at).as_micros() / BINS).max(FINEST.as_micros());
-    let bin_of = |at: Timestamp| usize::try_from(at.since(first.at).as_micros() / bin).unwrap_or(0);
-    let bins = bin_of(last.at) + 1;
+    let bin = (last.since(first).as_micros() / BINS).max(FINEST.as_micros());
+    let bin_of = |at: Timestamp| usize::try_from(at.since(first).as_micros() / bin).unwrap_or(0);
+    let bins = bin_of(last) + 1;
     let mut watched = vec![0.0; bins];
     for look in &charges.looks {
         watched[bin_of(look.at)] += look.span.as_secs_f64();
@@ -72,7 +74,7 @@ pub(super) fn load(charges: &Charges) -> Vec<Series> {
     }
     // One tick in a bin says little of the bin, as at the end of the watch.
     let seen = |n: usize| watched[n] > 0.3 * Span::from_micros(bin).as_secs_f64();
-    let begins = |n: usize| first.at + Span::from_micros(bin * i64::try_from(n).unwrap_or(0));
+    let begins = |n: usize| first + Span::from_micros(bin * i64::try_from(n).unwrap_or(0));
     seconds
         .into_iter()
         .map(|(cause, seconds)| Series {
@@ -100,7 +102,7 @@ fn label(charges: &Charges, cell: &Cell) -> String {
         .unwrap_or_default();
     let by = match &cell.blocker {
         InTheWay::System(Some(system)) => format!(" by {}", charges.systems.get(*system)),
-        InTheWay::Prepared(gid) => format!(" by prepared {gid}"),
+        InTheWay::Prepared { gid, .. } => format!(" by prepared {gid}"),
         _ => String::new(),
     };
     format!("{class}{at}{by}")

@@ -108,8 +108,8 @@ impl Estimate {
         Some(student.inverse_cdf(0.975) * self.error)
     }
 
-    /// Gives the chance of a difference at least as large if there were none; 1 where
-    /// nothing can be said.
+    /// Gives the chance of a difference at least as large, either way, if there were none;
+    /// 1 where nothing can be said.
     pub(super) fn p_value(&self) -> f64 {
         if self.freedom + 1.0 < FEWEST_BLOCKS as f64 || !self.error.is_finite() {
             return 1.0;
@@ -117,8 +117,9 @@ impl Estimate {
         if self.error == 0.0 {
             return if self.value > 0.0 { 0.0 } else { 1.0 };
         }
-        StudentsT::new(0.0, 1.0, self.freedom)
-            .map_or(1.0, |student| student.sf(self.value / self.error))
+        StudentsT::new(0.0, 1.0, self.freedom).map_or(1.0, |student| {
+            2.0 * student.sf((self.value / self.error).abs())
+        })
     }
 }
 

@@ -133,6 +133,13 @@ impl Cuts {
         self.scale[piece].is_some()
     }
 
+    /// Gives all that was cut, as one window; none where that is no whole piece.
+    ///
+    /// Its first look at the counters comes before the first tick, its last after the last.
+    pub(super) fn whole(&self) -> Option<Window> {
+        self.window(*self.at.first()?, *self.at.last()?)
+    }
+
     /// Cuts a window out of the stretch `from..to`; none if no whole piece lies in it.
     pub(super) fn window(&self, from: Timestamp, to: Timestamp) -> Option<Window> {
         let first = self.at.partition_point(|&cut| cut < from);
@@ -166,16 +173,18 @@ impl Window {
     }
 }
 
-/// Cuts the watched time into regular pieces.
+/// Cuts time into pieces of about [`REGULAR_CUT`] where there were looks.
+///
+/// A stretch without looks is one piece, however long.
 fn regular(looks: &[Look]) -> Vec<Timestamp> {
-    let (Some(first), Some(last)) = (looks.first(), looks.last()) else {
-        return Vec::new();
-    };
-    let mut cuts = Vec::new();
-    let mut cut = first.at;
-    while cut <= last.at {
-        cuts.push(cut);
-        cut = cut + REGULAR_CUT;
+    let mut cuts: Vec<Timestamp> = Vec::new();
+    for look in looks {
+        if cuts
+            .last()
+            .is_none_or(|&cut| look.at.since(cut) >= REGULAR_CUT)
+        {
+            cuts.push(look.at);
+        }
     }
     cuts
 }

@@ -34,9 +34,9 @@ pub(super) fn run(args: &DiagnoseArgs, screen: &Screen) -> Done {
     })?;
     let recording = Recording::open(&folder)?;
     let report = conclude(&recording, &args.naming.system_by);
-    deliver(&report, &args.output, screen)?;
+    // First, since a file that cannot be written must not hide where the rest is.
     tell_recording(screen, &folder);
-    Ok(())
+    deliver(&report, &args.output, screen)
 }
 
 /// Says what a recording holds.
@@ -61,19 +61,20 @@ pub(super) fn conclude(recording: &Recording, naming: &Naming) -> Report {
     Report::new(attribution::diagnose(recording, naming))
 }
 
-/// Hands the report out in every form that was asked for.
+/// Hands the report out in every form that was asked for, the answer itself first.
 pub(super) fn deliver(report: &Report, output: &OutputArgs, screen: &Screen) -> Done {
+    let answer = match output.format {
+        Format::Text => text::render(report, screen.style()),
+        Format::Json => json::render(report),
+    };
+    screen.answer(&answer, output.output.as_deref())?;
     if let Some(file) = &output.html {
         screen.write(file, &html::render(report))?;
     }
     if let Some(folder) = &output.svg {
         pictures(report, folder, screen)?;
     }
-    let answer = match output.format {
-        Format::Text => text::render(report, screen.style()),
-        Format::Json => json::render(report),
-    };
-    screen.answer(&answer, output.output.as_deref())
+    Ok(())
 }
 
 fn pictures(report: &Report, folder: &Path, screen: &Screen) -> Done {

@@ -3,7 +3,7 @@
 use crate::cli::Done;
 use crate::cli::args::ConnectArgs;
 use crate::cli::exit::Failure;
-use crate::cli::screen::Screen;
+use crate::cli::screen::{Screen, safe};
 use crate::cli::watch::block_on;
 use crate::connect::{Environment, Target};
 use crate::doctor::Checkup;
@@ -22,7 +22,7 @@ pub(super) fn run(args: &ConnectArgs, screen: &Screen) -> Done {
         session.close().await;
         Ok((address, checkup))
     })?;
-    screen.answer(&page(&address, &checkup), None)?;
+    screen.answer(&safe(&page(&address, &checkup)), None)?;
     match checkup.is_fatal() {
         false => Ok(()),
         true if checkup.version < Version::OLDEST => Err(Failure::TooOld(format!(

@@ -11,6 +11,7 @@ use crate::cli::exit::Failure;
 use crate::cli::screen::Screen;
 use crate::cli::watch::{Watch, block_on, folder, reach, tell_recording};
 use crate::connect::{Environment, Target};
+use crate::lab::Config;
 use crate::lab::rollout::{Phases, Rollout, Running, Variant};
 use crate::lab::server::{self, ThrowAway};
 use crate::lab::truth::Truth;
@@ -107,8 +108,8 @@ fn truth_file(args: &LabArgs) -> Result<PathBuf, Failure> {
 }
 
 /// Reads the connection string for the lab's clients, who use the plain driver.
-fn client_config(dsn: &str) -> Result<postgres::Config, Failure> {
-    dsn.parse().map_err(|error: postgres::Error| Failure::Io {
+fn client_config(dsn: &str) -> Result<Config, Failure> {
+    dsn.parse::<Config>().map_err(|error| Failure::Io {
         what: "the lab's clients cannot use this connection string".to_owned(),
         error: std::io::Error::other(error),
     })

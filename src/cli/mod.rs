@@ -34,8 +34,10 @@ pub fn run() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args, &screen),
         Command::Lab(args) => lab::run(&args, &screen),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "pgjam", &mut std::io::stdout());
-            Ok(())
+            // Into memory: the generator panics on a pipe that was closed.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "pgjam", &mut script);
+            screen.answer(&String::from_utf8_lossy(&script), None)
         }
     };
     match done {

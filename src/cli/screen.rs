@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anstream::{ColorChoice, eprintln};
+use anstream::ColorChoice;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::args::{Cli, Colour};
@@ -51,20 +51,20 @@ impl Screen {
     /// Tells something beside the answer, whoever wrote it.
     pub(super) fn note(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{}", safe(text));
+            say(&safe(text));
         }
     }
 
     /// Shows a page of the report's own beside the answer, with its colours.
     pub(super) fn page(&self, page: &str) {
         if !self.quiet {
-            eprintln!("{page}");
+            say(page);
         }
     }
 
-    /// Tells why there is no answer, in the server's words where it has some.
+    /// Tells why there is no answer; names and a server's own words stand in it, escaped.
     pub(super) fn fail(error: &dyn std::fmt::Display) {
-        eprintln!("pgjam: {}", safe(&error.to_string()));
+        say(&format!("pgjam: {}", safe(&error.to_string())));
     }
 
     /// Gives an answer: to the terminal, or into a file.
@@ -129,7 +129,10 @@ impl Progress {
         {
             *last = Instant::now();
             let length = self.bar.length().unwrap_or_default();
-            eprintln!("{:>4} of {length} s  {message}", elapsed.as_secs());
+            say(&format!(
+                "{:>4} of {length} s  {message}",
+                elapsed.as_secs()
+            ));
         }
     }
 
@@ -139,8 +142,13 @@ impl Progress {
     }
 }
 
-/// Escapes what could act on a terminal, and keeps the lines.
-fn safe(text: &str) -> String {
+/// Tells something on the standard error; where nobody reads it, nobody misses it.
+fn say(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+/// Escapes what could act on a terminal, line by line.
+pub(super) fn safe(text: &str) -> String {
     let lines: Vec<String> = text.split('\n').map(escape).collect();
     lines.join("\n")
 }

@@ -30,7 +30,7 @@ use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::pg::{LockMode, Pid};
-use crate::sample::{Lock, LockTarget, Session, Snapshot};
+use crate::sample::{Lock, LockTarget, Prepared, Session, Snapshot};
 use crate::time::{Span, Timestamp};
 
 pub use table::{Basis, Table};
@@ -80,6 +80,8 @@ pub struct WaitGraph<'a> {
     waits: HashMap<NodeIndex, Vec<Wait<'a>>>,
     queues: Vec<Vec<Queued<'a>>>,
     blame: Vec<Blame>,
+    /// Those whose wait leads back to themselves.
+    cyclic: HashSet<NodeIndex>,
 }
 
 impl<'a> WaitGraph<'a> {
@@ -99,6 +101,7 @@ impl<'a> WaitGraph<'a> {
             waits: HashMap::new(),
             queues: Vec::new(),
             blame: Vec::new(),
+            cyclic: HashSet::new(),
         };
         for lock in &snapshot.locks {
             graph.owned.entry(&lock.owner).or_default().push(lock);
@@ -108,7 +111,13 @@ impl<'a> WaitGraph<'a> {
             graph.add_target(&entries, &gids);
         }
         graph.connect();
-        graph.blame = blame(&graph.graph);
+        let order = tarjan_scc(&graph.graph);
+        graph.blame = blame(&graph.graph, &order);
+        graph.cyclic = order
+            .into_iter()
+            .filter(|members| members.len() > 1)
+            .flatten()
+            .collect();
         graph
     }
 
@@ -296,6 +305,15 @@ impl<'a> WaitGraph<'a> {
         }
     }
 
+    /// Gives a node's prepared transaction, if it is one.
+    #[must_use]
+    pub fn prepared(&self, node: NodeIndex) -> Option<&'a Prepared> {
+        match self.party(node) {
+            Party::Prepared(gid) => self.snapshot.prepared.iter().find(|p| p.gid == *gid),
+            Party::Backend(_) | Party::Unlisted(_) => None,
+        }
+    }
+
     /// Gives what a node waits for: nothing for a root, several for a parallel query.
     #[must_use]
     pub fn waits(&self, node: NodeIndex) -> &[Wait<'a>] {
@@ -324,24 +342,39 @@ impl<'a> WaitGraph<'a> {
     pub fn roots(&self) -> Vec<NodeIndex> {
         let mut roots: Vec<_> = self.graph.externals(Direction::Outgoing).collect();
         roots.retain(|&node| {
-            self.graph
-                .neighbors_directed(node, Direction::Incoming)
-                .next()
-                .is_some()
+            self.waits(node).is_empty()
+                && self
+                    .graph
+                    .neighbors_directed(node, Direction::Incoming)
+                    .next()
+                    .is_some()
         });
         roots.sort_by_key(|&node| self.party(node).clone());
         roots
     }
 
-    /// Walks from a wait to the direct blockers that wait themselves: what makes a chain.
+    /// Tells whether a node's wait leads back to itself: a deadlock not broken yet.
     #[must_use]
-    pub fn amplifiers(&self, node: NodeIndex) -> Vec<NodeIndex> {
-        let direct = self.graph.neighbors_directed(node, Direction::Outgoing);
-        let mut between: Vec<_> = direct
-            .filter(|&next| !self.waits(next).is_empty())
-            .collect();
-        between.sort_unstable();
-        between
+    pub fn is_in_cycle(&self, node: NodeIndex) -> bool {
+        self.cyclic.contains(&node)
+    }
+
+    /// Finds the last waiter on the way from a node to one of its roots: the node itself
+    /// where it waits for the root directly, none where no way leads there.
+    #[must_use]
+    pub fn last_hop(&self, node: NodeIndex, root: NodeIndex) -> Option<NodeIndex> {
+        let mut passed = HashSet::new();
+        let mut at = node;
+        while passed.insert(at) {
+            let next = || self.graph.neighbors_directed(at, Direction::Outgoing);
+            if next().any(|blocker| blocker == root) {
+                return Some(at);
+            }
+            let leads =
+                |blocker: &NodeIndex| self.blame(*blocker).iter().any(|(end, _)| *end == root);
+            at = next().filter(leads).min()?;
+        }
+        None
     }
 }
 
@@ -363,15 +396,15 @@ fn contended(locks: &[Lock]) -> Vec<Vec<&Lock>> {
     targets.into_iter().map(|(_, entries)| entries).collect()
 }
 
-/// Computes every node's blame, sinks first.
-fn blame(graph: &DiGraph<Party, ()>) -> Vec<Blame> {
+/// Computes every node's blame, component by component, sinks first.
+fn blame(graph: &DiGraph<Party, ()>, order: &[Vec<NodeIndex>]) -> Vec<Blame> {
     let mut blame: Vec<Blame> = vec![Arc::from([]); graph.node_count()];
     // Tarjan's order is the reverse of the topological one: blockers come before waiters.
-    for component in tarjan_scc(graph) {
+    for component in order {
         let [node] = component[..] else {
             let share = 1.0 / component.len() as f64;
             let shared: Blame = component.iter().map(|&node| (node, share)).collect();
-            for node in component {
+            for &node in component {
                 blame[node.index()] = Arc::clone(&shared);
             }
             continue;

@@ -79,12 +79,7 @@ impl WaitGraph<'_> {
         ) {
             return None;
         }
-        let own = || {
-            self.snapshot
-                .locks
-                .iter()
-                .filter(|lock| lock.owner == wait.request.owner)
-        };
+        let own = || self.owned.get(&*wait.request.owner).into_iter().flatten();
         let queued_for = own().find(|lock| lock.granted && &*lock.target.locktype == "tuple");
         if let Some(relation) = queued_for.and_then(|lock| lock.target.relation) {
             return Some(resolved(relation, Basis::Measured));

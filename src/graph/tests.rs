@@ -302,3 +302,32 @@ fn a_lock_table_without_waits_is_an_empty_graph() {
     assert!(graph.roots().is_empty());
     assert_eq!(graph.find(Pid(1)), None);
 }
+
+#[test]
+fn a_chain_reaches_its_root_through_the_last_hop() {
+    let locks = vec![
+        holds(1, xid(1), Exclusive),
+        holds(2, xid(2), Exclusive),
+        entry(2, xid(1), Share, Some(10)),
+        entry(3, xid(2), Share, Some(20)),
+    ];
+    let snapshot = snapshot(locks);
+    let graph = WaitGraph::of(&snapshot);
+    let [one, two, three] = [1, 2, 3].map(|pid| graph.find(Pid(pid)).unwrap());
+    assert_eq!(graph.last_hop(three, one), Some(two));
+    assert_eq!(graph.last_hop(two, one), Some(two));
+    assert_eq!(graph.last_hop(one, three), None);
+}
+
+#[test]
+fn who_waits_for_nobody_that_was_seen_is_no_root_and_no_deadlock() {
+    let snapshot = snapshot(vec![
+        entry(2, xid(1), Share, Some(10)),
+        holds(2, table(7), AccessExclusive),
+        entry(3, table(7), AccessShare, Some(20)),
+    ]);
+    let graph = WaitGraph::of(&snapshot);
+    let two = graph.find(Pid(2)).unwrap();
+    assert!(graph.roots().is_empty());
+    assert!(!graph.is_in_cycle(two));
+}

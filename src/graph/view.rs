@@ -231,10 +231,7 @@ impl WaitGraph<'_> {
     fn node_view(&self, node: NodeIndex, behind: usize, words: Vocabulary<'_>) -> Node {
         let now = self.snapshot.tick.at;
         let session = self.session(node);
-        let prepared = match self.party(node) {
-            graph::Party::Prepared(gid) => self.snapshot.prepared.iter().find(|p| p.gid == *gid),
-            _ => None,
-        };
+        let prepared = self.prepared(node);
         let role = session
             .and_then(|s| s.role)
             .or_else(|| prepared.map(|p| p.owner));

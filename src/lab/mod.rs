@@ -26,6 +26,9 @@ mod standing;
 mod worker;
 mod workload;
 
+/// How the lab's clients reach the server.
+pub use postgres::Config;
+
 /// Why the lab could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {

@@ -1,3 +1,5 @@
+//! Recordings written and read back, whole and broken.
+
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;

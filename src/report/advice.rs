@@ -44,7 +44,13 @@ impl Names {
             taken_by: blocker
                 .and_then(|blocker| blocker.query.as_deref())
                 .map_or_else(|| "the locking statement".to_owned(), statement_name),
-            table: short(finding.cause.table.as_deref(), "the table"),
+            // What the blocker holds, which at the end of a longer chain is another table.
+            table: short(
+                blocker
+                    .and_then(|blocker| blocker.table.as_deref())
+                    .or(finding.cause.table.as_deref()),
+                "the table",
+            ),
         }
     }
 }

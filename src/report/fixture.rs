@@ -68,6 +68,7 @@ pub(crate) fn sync_holds_the_row() -> Cause {
         blocker: Some(Blocker {
             system: Some("sync-12".to_owned()),
             gid: None,
+            table: Some("public.state_counter".into()),
             query: Some(SYNC_UPDATE.to_owned()),
             fingerprint: Some("51d2c0aa97e3b644".to_owned()),
             query_basis: Some("inferred"),

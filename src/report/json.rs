@@ -3,10 +3,12 @@
 //! Their schemas stand in `reports/`. What does not apply is `null`, never absent.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde::Serialize;
 
 use super::Report;
+use super::line::is_invisible;
 use crate::attribution::finding::{Cost, Event, Finding, Group, Now, ServerFacts, Split, Window};
 use crate::graph::view::GraphView;
 
@@ -75,7 +77,17 @@ pub fn render_graph(graph: &GraphView) -> String {
 
 fn written(value: &impl Serialize) -> String {
     // Plain values under string keys, written to memory: there is nothing to refuse.
-    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    let written = serde_json::to_string_pretty(value).unwrap_or_default();
+    // JSON asks for the escape of the first 32 characters only, but a terminal acts on more of
+    // them. All of these can stand in strings alone, and none is beyond U+FFFF.
+    let mut text = String::with_capacity(written.len() + 1);
+    for c in written.chars() {
+        if c != '\n' && c.is_control() || is_invisible(c) {
+            let _ = write!(text, "\\u{:04x}", u32::from(c));
+        } else {
+            text.push(c);
+        }
+    }
     text.push('\n');
     text
 }

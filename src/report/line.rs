@@ -1,6 +1,6 @@
 //! Lines for a terminal: painted by meaning, cut by display width, safe to print.
 //!
-//! Every text that reaches a [`Line`] is escaped: a query cannot move the cursor,
+//! Every text that reaches a `Line` is escaped: a query cannot move the cursor,
 //! ring the bell or reverse the reading order. Colour never carries a meaning alone.
 
 use anstyle::{Ansi256Color, Effects};

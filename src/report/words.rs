@@ -268,6 +268,19 @@ fn spent(finding: &Finding) -> String {
             .map_or_else(|| otherwise.to_owned(), name)
     };
     let holder = holder(finding);
+    if let (Some(elsewhere), "row-lock" | "relation-lock") = (held_elsewhere(cause), cause.class) {
+        let between = cause
+            .through
+            .first()
+            .and_then(|gate| gate.system.as_deref());
+        return format!(
+            "spent waiting for {} behind {}, which itself waits for a lock on {} that {holder}{}",
+            table("a lock"),
+            between.map_or_else(|| "somebody".to_owned(), name),
+            name(elsewhere),
+            states(cause)
+        );
+    }
     let what = match cause.class {
         "row-lock" => match &cause.table {
             Some(table) => format!("spent waiting for rows of {} that {holder}", name(table)),
@@ -312,6 +325,13 @@ fn spent(finding: &Finding) -> String {
         class => format!("spent on {}", class_words(class)),
     };
     format!("{what}{}{}", states(cause), amplifiers(cause))
+}
+
+/// Gives the table that the one at the end of the chain holds, where it is another than
+/// the one that the victim waits for.
+fn held_elsewhere(cause: &Cause) -> Option<&str> {
+    let held = cause.blocker.as_ref()?.table.as_deref()?;
+    (cause.table.as_deref() != Some(held)).then_some(held)
 }
 
 /// Says who holds it, as the rest of "a lock that …".

@@ -1,6 +1,6 @@
 //! What one look at the server brings: typed rows of one tick.
 //!
-//! - [`rows`](self::rows) are plain values; the recording stores them as they are.
+//! - The rows are plain values; the recording stores them as they are.
 //! - The live source is the only place, besides `connect`, `doctor` and the lab,
 //!   that talks to the driver.
 //! - Texts never travel raw past the source: a row names a statement by its

@@ -1,3 +1,5 @@
+//! Real statements, cut ones and hostile ones, and what is understood of them.
+
 use proptest::prelude::*;
 
 use super::*;

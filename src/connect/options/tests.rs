@@ -1,3 +1,5 @@
+//! Options as people write them: URLs, key=value, and what is refused.
+
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 use super::*;
 

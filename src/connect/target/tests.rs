@@ -1,3 +1,5 @@
+//! Connection strings resolved in environments made up for the case.
+
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -1,0 +1,67 @@
+# What can be done here. `make` alone lists it.
+
+MAKEFLAGS += --no-print-directory
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench examples install-demo install-test format lint tests docs
+
+target := $(or $(CARGO_TARGET_DIR),target)
+pgjam := $(target)/release/pgjam
+demo := $(target)/demo
+
+# pg_query's build script rewrites its own sources in cargo's cache when it finds protoc.
+# It leaves them alone where it believes to be on docs.rs, and no other crate here asks.
+ifneq ($(shell command -v protoc 2>/dev/null),)
+export DOCS_RS := 1
+endif
+
+# Says what it does and how long it took.
+define step
+	@echo '==> $(1)'; began=$$(date +%s); $(1); status=$$?; \
+	echo "==> $$(( $$(date +%s) - began )) s, exit $$status"; exit $$status
+endef
+
+help: ## This list
+	@echo 'pgjam: whose arrival made whose latency grow, on a shared PostgreSQL.'
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo 'demo and test first install what is missing: they say what, and ask when on a terminal.'
+	@echo 'To see what that would be: .ci/install test --check'
+	@echo 'One test, while at work:   cargo test --lib graph::   or   cargo test --test tidy'
+	@echo 'Bless the golden files:    INSTA_UPDATE=always cargo test --lib report::'
+
+demo: install-demo ## Twelve agencies jam a throw-away PostgreSQL; pgjam says which one did it (about 3 min once built)
+	$(call step,cargo build --release --locked)
+	@rm -rf $(demo) && mkdir -p $(demo)
+	@$(pgjam) lab county-rollout --diagnose --html $(demo)/pgjam-demo.html --svg $(demo)/svg \
+		--record $(demo)/recording --truth $(demo)/truth.jsonl
+	@echo
+	@echo 'The report, with pictures: $(abspath $(demo))/pgjam-demo.html'
+
+test: install-test format lint tests docs ## Everything that CI runs, cheap checks first
+
+# Linting checks every target without generating code; the documentation reuses that.
+format:
+	$(call step,cargo fmt --check)
+
+lint:
+	$(call step,cargo clippy --locked --all-targets -- -D warnings)
+
+docs:
+	$(call step,RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items)
+
+tests:
+	$(call step,cargo test --locked)
+
+bench: install-demo ## How fast the graph and the attribution are
+	$(call step,cargo bench --locked)
+
+examples: ## Write reports/examples anew, from the recording of the last demo
+	@reports/examples.sh $(pgjam) $(demo)
+
+install-demo:
+	@.ci/install demo
+
+install-test:
+	@.ci/install test

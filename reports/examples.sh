@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Writes reports/examples anew: what pgjam says of a demo's recording.
+#
+#   reports/examples.sh PGJAM DEMO    the built binary, and the folder that `make demo` filled
+set -euo pipefail
+
+pgjam=$1
+recording=$2/recording
+examples=$(dirname "$0")/examples
+
+if [[ ! -x $pgjam || ! -d $recording ]]; then
+    echo "examples: no recording of a demo in $2; make one: make demo" >&2
+    exit 1
+fi
+rm -rf "$examples"
+mkdir -p "$examples"
+"$pgjam" --quiet --color never report "$recording" --output "$examples/county-rollout.txt" \
+    --html "$examples/county-rollout.html" --svg "$examples"
+"$pgjam" --quiet report "$recording" --format json --output "$examples/county-rollout.json"
+ls -l "$examples"

@@ -1,0 +1,273 @@
+//! The figures of a finding: who, how much, through what, and what without it.
+
+use std::collections::BTreeMap;
+
+use crate::attribution::Book;
+use crate::attribution::cause::{Cell, InTheWay};
+use crate::attribution::charge::{Charge, tally};
+use crate::attribution::event::{EventGroup, Happening};
+use crate::attribution::finding::{
+    Amplifier, Blocker, Cause, CauseLock, EventEffect, Growth, Part, Split, Victim, WhatIf,
+};
+use crate::attribution::growth::{Comparison, GrowthPart};
+use crate::attribution::verdict::Compared;
+use crate::graph::Basis;
+use crate::statement::StatementId;
+use crate::time::Rfc3339;
+
+/// Names the earliest event of a group.
+pub(super) fn first_event(group: Option<&EventGroup>) -> Option<String> {
+    group?.members.first().map(|&member| event_id(member))
+}
+
+/// Names an event by its place in order of time.
+pub(super) fn event_id(place: usize) -> String {
+    format!("e{}", place + 1)
+}
+
+/// Says who got slower.
+pub(super) fn victim(book: &Book<'_>, comparison: &Comparison) -> Victim {
+    let key = book.charges.victims.get(comparison.victim);
+    let statement = key.statement.and_then(|id| book.statements.get(id));
+    let named = |system: &Option<u32>| book.system(*system);
+    Victim {
+        system: match comparison.systems[..] {
+            [only] => book.system(only),
+            _ => None,
+        },
+        systems: comparison.systems.iter().filter_map(named).collect(),
+        query_id: key.statement.and_then(|id| {
+            book.statements
+                .query_ids(id)
+                .first()
+                .map(ToString::to_string)
+        }),
+        fingerprint: key.statement.unwrap_or(StatementId(0)).to_string(),
+        query: statement.map_or_else(|| "(text unknown)".to_owned(), |s| s.text.to_string()),
+        database: key
+            .database
+            .and_then(|oid| book.names.database(oid))
+            .map(ToString::to_string),
+    }
+}
+
+/// Says how much slower; none without a baseline.
+pub(super) fn growth(comparison: &Comparison, event: Option<String>) -> Option<Growth> {
+    let (window_before, before) = comparison.before.as_ref()?;
+    let (window_after, after) = &comparison.after;
+    let [calls_before, calls_after] = comparison.calls?;
+    Some(Growth {
+        event,
+        before_ms: before.value * 1e3,
+        after_ms: after.value * 1e3,
+        delta_ms: comparison.total.value * 1e3,
+        ci95_ms: comparison
+            .total
+            .interval()
+            .map(|interval| interval.map(|bound| bound * 1e3)),
+        p99_before_ms: None,
+        p99_after_ms: None,
+        calls_before,
+        calls_after,
+        calls_basis: comparison.basis,
+        window_before: [Rfc3339(window_before.from), Rfc3339(window_before.to)],
+        window_after: [Rfc3339(window_after.from), Rfc3339(window_after.to)],
+    })
+}
+
+/// Says what stood in the way, by the charges behind it.
+pub(super) fn cause(
+    book: &Book<'_>,
+    cell: &Cell,
+    charges: &[&Charge],
+    events: &[Happening],
+    group: Option<&EventGroup>,
+) -> Cause {
+    let lock = tally(
+        charges
+            .iter()
+            .filter_map(|c| Some((c.lock.clone()?, c.seconds))),
+    )
+    .into_iter()
+    .next();
+    let whys = || {
+        charges
+            .iter()
+            .filter_map(|charge| Some((charge.why.as_ref()?, charge.seconds)))
+    };
+    let states = tally(whys().map(|(why, seconds)| (why.state, seconds)));
+    let sum: f64 = states.iter().map(|(_, seconds)| seconds).sum();
+    let state: BTreeMap<String, f64> = states
+        .into_iter()
+        .map(|(state, seconds)| (state.to_owned(), seconds / sum))
+        .collect();
+    let took = tally(whys().filter_map(|(why, seconds)| Some((why.statement?, seconds))));
+    let through = tally(whys().filter_map(|(why, seconds)| Some((why.through.clone()?, seconds))));
+    let text = |id| {
+        book.statements
+            .get(id)
+            .map(|statement| statement.text.to_string())
+    };
+    let blocker = |system: Option<String>| {
+        let (statement, basis) = took.first().map(|((id, basis), _)| (*id, *basis)).unzip();
+        Blocker {
+            system,
+            gid: match &cell.blocker {
+                InTheWay::Prepared { gid, .. } => Some(gid.to_string()),
+                _ => None,
+            },
+            table: cell
+                .held
+                .as_ref()
+                .or(cell.table.as_ref())
+                .map(ToString::to_string),
+            query: statement.and_then(text),
+            fingerprint: statement.map(|id| id.to_string()),
+            query_basis: basis.map(Basis::name),
+            state: state.clone(),
+        }
+    };
+    let system = match &cell.blocker {
+        InTheWay::System(system) => book.system(*system),
+        InTheWay::Prepared { owner, .. } => owner.as_ref().map(ToString::to_string),
+        InTheWay::Nobody | InTheWay::Unseen | InTheWay::Many => None,
+    };
+    let event = system.as_deref().and_then(|system| {
+        let arrived = |&&member: &&usize| {
+            events[member].kind == "system-onboarded" && *events[member].label == *system
+        };
+        group?
+            .members
+            .iter()
+            .find(arrived)
+            .map(|&member| event_id(member))
+    });
+    let bases = tally(charges.iter().filter_map(|c| Some((c.basis?, c.seconds))));
+    let inferred = bases
+        .first()
+        .is_some_and(|(basis, _)| *basis == Basis::Inferred);
+    Cause {
+        class: cell.class.name(),
+        basis: if inferred { "inferred" } else { "measured" },
+        table: cell.table.as_ref().map(ToString::to_string),
+        lock: lock.map(|((kind, mode), _)| CauseLock {
+            kind: kind.to_string(),
+            mode: mode.name().to_owned(),
+        }),
+        blocker: match cell.blocker {
+            InTheWay::System(_) | InTheWay::Prepared { .. } => Some(blocker(system)),
+            InTheWay::Nobody | InTheWay::Unseen | InTheWay::Many => None,
+        },
+        through: through
+            .into_iter()
+            .take(3)
+            .map(|((system, statement), _)| Amplifier {
+                system: system.map(|system| system.to_string()),
+                query: statement.and_then(text),
+            })
+            .collect(),
+        event,
+    }
+}
+
+/// Says what the blamed event did to a victim, apart and with its group.
+pub(super) fn effect(
+    book: &Book<'_>,
+    comparison: &Comparison,
+    cause: &Cause,
+    group: &EventGroup,
+    events: &[Happening],
+) -> Option<EventEffect> {
+    let blamed = cause.event.as_ref()?;
+    comparison.before.as_ref()?;
+    comparison.calls?;
+    let by = |cell: u32| match book.charges.cells.get(cell).blocker {
+        InTheWay::System(system) => book.system(system),
+        _ => None,
+    };
+    // By the cells behind the parts: who is one of many in a finding still did its share.
+    let growths = || comparison.parts.iter().flat_map(|part| &part.cells);
+    let direct_of = |system: &str| -> f64 {
+        let own = growths().filter(|(cell, _)| by(*cell).as_deref() == Some(system));
+        own.map(|(_, growth)| growth * 1e3).sum()
+    };
+    let through_locks = |cell: u32| book.charges.cells.get(cell).class.has_holder();
+    let marginal: f64 = growths()
+        .filter(|(cell, _)| through_locks(*cell))
+        .map(|(_, growth)| growth * 1e3)
+        .sum();
+    let label = |member: &usize| (event_id(*member), &*events[*member].label);
+    let members: Vec<(String, &str)> = group.members.iter().map(label).collect();
+    let direct = members
+        .iter()
+        .find(|(id, _)| id == blamed)
+        .map(|(_, label)| direct_of(label))?;
+    let direct_of_all: f64 = members.iter().map(|(_, label)| direct_of(label)).sum();
+    let alone = members.len() == 1;
+    Some(EventEffect {
+        direct_ms: direct,
+        marginal_ms: alone.then_some(marginal),
+        interaction_ms: alone.then_some(marginal - direct),
+        group_marginal_ms: Some(marginal),
+        group_interaction_ms: Some(marginal - direct_of_all),
+    })
+}
+
+/// Says what the victim would be without a cause, or without the state that most of it is.
+pub(super) fn what_if(comparison: &Comparison, part: &GrowthPart, cause: &Cause) -> Option<WhatIf> {
+    let [_, calls] = comparison.calls?;
+    let blocker = cause.blocker.as_ref();
+    let (removed, share) = match (
+        blocker.and_then(|b| b.system.as_deref()),
+        cause.dominant_state(),
+    ) {
+        (Some(system), Some((state, share))) => (format!("{state} of {system}"), share),
+        (Some(system), None) => (system.to_owned(), 1.0),
+        (None, _) => (cause.class.to_owned(), 1.0),
+    };
+    let mean = (comparison.after.1.value - share * part.seconds / calls).max(0.0) * 1e3;
+    Some(WhatIf {
+        removed,
+        mean_ms: Some(mean),
+        p99_ms: None,
+    })
+}
+
+/// Splits a victim's growth over its causes, without remainder.
+pub(super) fn split(
+    book: &Book<'_>,
+    compared: &Compared,
+    events: &[Happening],
+    groups: &[EventGroup],
+) -> Option<Split> {
+    let comparison = &compared.comparison;
+    let group = compared.group.map(|group| &groups[group]);
+    let growth = growth(comparison, first_event(group))?;
+    let (unseen, seen): (Vec<&GrowthPart>, Vec<&GrowthPart>) = comparison
+        .parts
+        .iter()
+        .partition(|part| part.cell.blocker == InTheWay::Unseen);
+    let parts = seen
+        .into_iter()
+        .map(|part| Part {
+            cause: cause(
+                book,
+                &part.cell,
+                &book.charges_of(comparison, part),
+                events,
+                group,
+            ),
+            delta_ms: part.estimate.value * 1e3,
+            ci95_ms: part
+                .estimate
+                .interval()
+                .map(|interval| interval.map(|bound| bound * 1e3)),
+        })
+        .collect();
+    Some(Split {
+        victim: victim(book, comparison),
+        growth,
+        parts,
+        residual_ms: unseen.iter().map(|part| part.estimate.value * 1e3).sum(),
+    })
+}

@@ -1,0 +1,11 @@
+//! The built program against real servers: what it says, how it ends, what it leaves.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod access;
+mod graph;
+mod hostile;
+mod interruptions;
+mod observer;
+mod recordings;
+mod stage;
+mod terminal;
