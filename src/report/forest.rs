@@ -32,8 +32,9 @@ pub(super) struct Forest<'a> {
     pub(super) doubtful: Vec<&'a [i32]>,
     /// The longest wait of each node and those below it; none where the server told of none.
     pub(super) longest_ms: Vec<Option<f64>>,
-    /// Who is directly in the way of each node, holding or ahead in the queue.
-    blockers: Vec<BTreeSet<usize>>,
+    /// Who is directly in the way of each node, holding or ahead in the queue; one is there
+    /// twice that is in the way by two locks.
+    blockers: Vec<Vec<usize>>,
 }
 
 impl<'a> Forest<'a> {
@@ -75,12 +76,12 @@ impl<'a> Forest<'a> {
         let mut wait: Vec<Option<&Edge>> = vec![None; size];
         let mut above: Vec<Option<usize>> = vec![None; size];
         let mut hard: Vec<(usize, usize)> = Vec::new();
-        let mut blockers = vec![BTreeSet::new(); size];
+        let mut blockers = vec![Vec::new(); size];
         for edge in &view.edges {
             let Some((waiter, blocker)) = ends(edge) else {
                 continue;
             };
-            blockers[waiter].insert(blocker);
+            blockers[waiter].push(blocker);
             if edge.kind == EdgeKind::Hard {
                 hard.push((waiter, blocker));
             }
@@ -201,7 +202,9 @@ impl<'a> Forest<'a> {
 
     /// Counts those who go on at once when a gate gives up: nobody else is in their way.
     pub(super) fn freed_by(&self, gate: usize) -> usize {
-        let alone = |blockers: &&BTreeSet<usize>| blockers.len() == 1 && blockers.contains(&gate);
+        let alone = |blockers: &&Vec<usize>| {
+            !blockers.is_empty() && blockers.iter().all(|&blocker| blocker == gate)
+        };
         self.blockers.iter().filter(alone).count()
     }
 
@@ -210,7 +213,8 @@ impl<'a> Forest<'a> {
     pub(super) fn next_in_the_way(&self, gate: usize) -> Option<usize> {
         let mut others: HashMap<usize, usize> = HashMap::new();
         for blockers in self.blockers.iter().filter(|b| b.contains(&gate)) {
-            for &other in blockers.iter().filter(|&&other| other != gate) {
+            let besides: BTreeSet<usize> = blockers.iter().copied().collect();
+            for other in besides.into_iter().filter(|&other| other != gate) {
                 *others.entry(other).or_default() += 1;
             }
         }
