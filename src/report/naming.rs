@@ -2,69 +2,25 @@
 
 use super::line::{escape, fit};
 use crate::attribution::finding::Blocker;
+use crate::statement;
 
 /// Columns of a statement's short name.
 const LONGEST: usize = 60;
+/// Characters of a statement that are read for its name.
+const LONGEST_READ: usize = 4_000;
 
 /// Names a statement by what it does and to which table: `UPDATE state_counter`.
 ///
-/// The schema `public` is left out. A text that is not understood is cut.
+/// A text that is not understood is cut.
 #[must_use]
 pub fn statement_name(query: &str) -> String {
     // A statement says early what it does, and a text may be a megabyte.
-    let words: Vec<&str> = query
-        .split(|c: char| c.is_whitespace() || matches!(c, '(' | ')' | ';' | ','))
-        .filter(|word| !word.is_empty())
-        .take(400)
-        .collect();
-    let upper: Vec<String> = words.iter().take(400).map(|word| keyword(word)).collect();
-    let after = |key: &str| {
-        let at = upper.iter().position(|word| word == key)?;
-        let skipped = ["ONLY", "IF", "NOT", "EXISTS", "TABLE"];
-        (at + 1..words.len())
-            .find(|&n| !skipped.contains(&upper[n].as_str()))
-            .map(|n| table_name(words[n]))
-    };
-    let first = upper.first().map_or("", String::as_str);
-    let named = match first {
-        "" => Some("a statement without a text".to_owned()),
-        "UPDATE" => after("UPDATE").map(|table| format!("UPDATE {table}")),
-        "INSERT" => after("INTO").map(|table| format!("INSERT INTO {table}")),
-        "MERGE" => after("INTO").map(|table| format!("MERGE INTO {table}")),
-        "DELETE" => after("FROM").map(|table| format!("DELETE FROM {table}")),
-        "SELECT" => {
-            let locking = upper.windows(2).any(|pair| {
-                pair[0] == "FOR" && matches!(pair[1].as_str(), "UPDATE" | "SHARE" | "NO" | "KEY")
-            });
-            let suffix = if locking { " for its row locks" } else { "" };
-            after("FROM").map(|table| format!("SELECT from {table}{suffix}"))
-        }
-        "ALTER" | "DROP" | "LOCK" | "TRUNCATE" if upper.iter().any(|word| word == "TABLE") => {
-            after("TABLE").map(|table| format!("{first} TABLE {table}"))
-        }
-        "TRUNCATE" | "LOCK" | "COPY" => after(first).map(|table| format!("{first} {table}")),
-        "CREATE" if upper.iter().any(|word| word == "INDEX") => {
-            after("ON").map(|table| format!("CREATE INDEX on {table}"))
-        }
-        "BEGIN" | "COMMIT" | "ROLLBACK" if upper.len() == 1 => Some(first.to_owned()),
-        _ => None,
-    };
-    let said =
-        named.unwrap_or_else(|| words.iter().take(12).copied().collect::<Vec<_>>().join(" "));
-    fit(&escape(&said), LONGEST)
-}
-
-/// Gives a word in capitals, unless it is far too long for a keyword.
-fn keyword(word: &str) -> String {
-    if word.len() <= 16 {
-        word.to_ascii_uppercase()
-    } else {
-        String::new()
+    let end = query.char_indices().nth(LONGEST_READ).map(|(end, _)| end);
+    let said = statement::read(&query.as_bytes()[..end.unwrap_or(query.len())]).short();
+    if said.is_empty() {
+        return "a statement without a text".to_owned();
     }
-}
-
-fn table_name(word: &str) -> String {
-    word.strip_prefix("public.").unwrap_or(word).to_owned()
+    fit(&escape(&said), LONGEST)
 }
 
 /// Names who is in the way: `sync-12`, or `'settle-7' of ledger` for a prepared transaction.
@@ -103,9 +59,9 @@ mod tests {
                 "UPDATE state_counter",
                 "INSERT INTO audit.log",
                 "SELECT from permission",
-                "SELECT from counter for its row locks",
+                "SELECT from counter FOR NO KEY UPDATE",
                 "ALTER TABLE agency",
-                "CREATE INDEX on agency",
+                "CREATE UNIQUE … ON agency",
                 "LOCK TABLE agency",
                 "COMMIT",
                 "a statement without a text",

@@ -197,9 +197,9 @@ impl Statement {
             normal::cut(words.join(" ").trim_end_matches(';'), 60)
         };
         match (self.kind, table) {
-            (Kind::Select, Some(table)) => format!("SELECT … FROM {table}"),
+            (Kind::Select, Some(table)) => format!("SELECT from {table}"),
             (Kind::SelectFor, Some(table)) => {
-                format!("SELECT … FROM {table} {}", self.row_clause())
+                format!("SELECT from {table} {}", self.row_clause())
             }
             (Kind::Insert, Some(table)) => format!("INSERT INTO {table}"),
             (Kind::Update, Some(table)) => format!("UPDATE {table}"),
@@ -229,7 +229,8 @@ impl Statement {
         }
     }
 
-    /// The table it is about: the one it locks hardest, rows before tables.
+    /// The table it is about: the one it locks hardest, rows before tables; without the schema
+    /// that everybody has.
     fn main_table(&self) -> Option<String> {
         let main = self
             .tables
@@ -237,8 +238,8 @@ impl Statement {
             .rev()
             .max_by_key(|table| (table.lock, table.rows))?;
         Some(match &main.schema {
-            Some(schema) => format!("{schema}.{}", main.name),
-            None => main.name.to_string(),
+            Some(schema) if &**schema != "public" => format!("{schema}.{}", main.name),
+            _ => main.name.to_string(),
         })
     }
 

@@ -12,15 +12,15 @@ const REAL: &[(&str, &str)] = &[
     ),
     (
         "select * from agency where id = 5 for no key update",
-        "SELECT … FROM agency FOR NO KEY UPDATE",
+        "SELECT from agency FOR NO KEY UPDATE",
     ),
     (
         "SELECT * FROM public.agency a WHERE name = 'x' FOR UPDATE OF a SKIP LOCKED",
-        "SELECT … FROM public.agency FOR UPDATE",
+        "SELECT from agency FOR UPDATE",
     ),
     (
         "SELECT count(*) FROM permission WHERE role IN (1, 2, 3)",
-        "SELECT … FROM permission",
+        "SELECT from permission",
     ),
     (
         "INSERT INTO audit VALUES (1, 'it''s', E'\\'', $$x$$, $a$y$a$, 1.5e-3)",
@@ -231,7 +231,7 @@ fn what_no_parser_takes_is_still_understood_as_far_as_it_goes() {
     assert!(!cut.parsed);
     assert_eq!(cut.kind, Kind::Update);
     assert_eq!(&*cut.text, "UPDATE public.queue SET payload = ?");
-    assert_eq!(cut.short(), "UPDATE public.queue");
+    assert_eq!(cut.short(), "UPDATE queue");
 
     for odd in [
         "<insufficient privilege>",
