@@ -20,14 +20,22 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// Starts a server with further settings.
+    pub(crate) fn with(settings: &[(&str, &str)]) -> Self {
+        let ours = [
+            ("max_prepared_transactions", "5"),
+            ("compute_query_id", "on"),
+        ];
         let options = ServerOptions {
             fsync: false,
-            settings: [
-                ("max_prepared_transactions", "5"),
-                ("compute_query_id", "on"),
-            ]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .to_vec(),
+            settings: ours
+                .iter()
+                .chain(settings)
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
             ..ServerOptions::default()
         };
         let lab = Self {

@@ -1,0 +1,81 @@
+//! What `pg_stat_statements` counts, and what became of it.
+
+use crate::stage::Lab;
+
+#[test]
+fn counters_are_told_when_they_change() {
+    let lab = Lab::start();
+    let mut client = lab.client("worker");
+    let calls = "select n from hot where id = 2";
+    client.execute(calls, &[]).unwrap();
+    lab.watch(async |source| {
+        if !source.has_counters() {
+            return;
+        }
+        let first = source.counters().await.unwrap().unwrap();
+        assert!(!first.rows.is_empty());
+        let work = move || {
+            for _ in 0..3 {
+                client.execute(calls, &[]).unwrap();
+            }
+        };
+        tokio::task::spawn_blocking(work).await.unwrap();
+        let second = source.counters().await.unwrap().unwrap();
+        assert!(second.at > first.at);
+        assert!(second.rows.len() < first.rows.len());
+        let grown = second.rows.iter().any(|row| {
+            let before = first
+                .rows
+                .iter()
+                .find(|b| (b.database, b.query_id) == (row.database, row.query_id));
+            before
+                .is_some_and(|before| row.calls - before.calls == 3 && row.rows - before.rows == 3)
+        });
+        assert!(grown, "{second:#?}");
+    });
+}
+
+#[test]
+fn what_a_function_calls_is_not_counted_as_a_call_of_a_client() {
+    let lab = Lab::with(&[("pg_stat_statements.track", "all")]);
+    if !lab.server.has_statements() {
+        return;
+    }
+    let mut client = lab.client("worker");
+    client
+        .batch_execute(
+            "create function nested() returns void language plpgsql as
+               $$ begin for i in 1..70 loop perform n from hot where id = i; end loop; end $$;
+             select pg_stat_statements_reset(); select nested()",
+        )
+        .unwrap();
+    let inner = "select exists (select from pg_stat_statements where calls = 70 and not toplevel)";
+    lab.until(inner);
+    assert!(!calls(&lab).contains(&70), "{:?}", calls(&lab));
+}
+
+#[test]
+fn an_extension_that_does_not_know_the_outermost_calls_is_read_all_the_same() {
+    let lab = Lab::start();
+    if !lab.server.has_statements() {
+        return;
+    }
+    let mut client = lab.client("worker");
+    client
+        .batch_execute(
+            "drop extension pg_stat_statements; create extension pg_stat_statements version '1.8'",
+        )
+        .unwrap();
+    for _ in 0..70 {
+        client
+            .execute("select n from hot where id = 2", &[])
+            .unwrap();
+    }
+    assert!(calls(&lab).contains(&70), "{:?}", calls(&lab));
+}
+
+/// Reads how often each statement was called.
+fn calls(lab: &Lab) -> Vec<i64> {
+    let counters = lab.watch(async |source| source.counters().await.unwrap().unwrap());
+    counters.rows.iter().map(|row| row.calls).collect()
+}
