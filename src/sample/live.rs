@@ -334,29 +334,45 @@ impl CounterReader {
                 continue;
             };
             let key = (Oid(database), QueryId(query_id));
+            let calls: i64 = columns.get(row, "calls")?;
             let counted = StatementCounters {
                 at: counters.at,
                 database: key.0,
                 query_id: key.1,
-                calls: columns.get(row, "calls")?,
+                calls: Some(calls),
                 exec_ms: columns.get(row, "exec_ms")?,
                 rows: columns.get(row, "rows")?,
                 blocks_hit: columns.get(row, "blocks_hit")?,
                 blocks_read: columns.get(row, "blocks_read")?,
                 wal_bytes: columns.get(row, "wal_bytes")?,
             };
-            let state = (counted.calls, counted.exec_ms);
+            let state = (calls, counted.exec_ms);
             now.insert(key, state);
             match self.seen.remove(&key) {
                 Some(before) if before == state => {}
                 before => {
-                    reset += u64::from(before.is_some_and(|before| before.0 > state.0));
+                    reset += u64::from(before.is_some_and(|before| before.0 > calls));
                     counters.rows.push(counted);
                 }
             }
         }
         // What is left was there and is no more: evicted, or reset.
         let evicted = self.seen.len() as u64;
+        let gone = self
+            .seen
+            .drain()
+            .map(|((database, query_id), _)| StatementCounters {
+                at: counters.at,
+                database,
+                query_id,
+                calls: None,
+                exec_ms: 0.0,
+                rows: 0,
+                blocks_hit: 0,
+                blocks_read: 0,
+                wal_bytes: 0,
+            });
+        counters.rows.extend(gone);
         self.seen = now;
         let lost = vec![
             ("hidden_counters", hidden),

@@ -1,5 +1,7 @@
 //! What `pg_stat_statements` counts, and what became of it.
 
+use pgjam::sample::StatementCounters;
+
 use crate::stage::Lab;
 
 #[test]
@@ -28,10 +30,67 @@ fn counters_are_told_when_they_change() {
                 .rows
                 .iter()
                 .find(|b| (b.database, b.query_id) == (row.database, row.query_id));
-            before
-                .is_some_and(|before| row.calls - before.calls == 3 && row.rows - before.rows == 3)
+            before.is_some_and(|before| {
+                row.calls
+                    .zip(before.calls)
+                    .is_some_and(|(now, before)| now - before == 3)
+                    && row.rows - before.rows == 3
+            })
         });
         assert!(grown, "{second:#?}");
+    });
+}
+
+#[test]
+fn an_entry_that_is_no_more_is_told_once_and_told_anew_when_it_comes_back() {
+    let lab = Lab::start();
+    if !lab.server.has_statements() {
+        return;
+    }
+    let mut client = lab.client("worker");
+    let call = "select n from hot where id = 2";
+    client.execute(call, &[]).unwrap();
+    let forget = "select pg_stat_statements_reset(0, 0, queryid) from pg_stat_statements
+                   where query like 'select n from hot%'";
+    lab.watch(async |source| {
+        let first = source.counters().await.unwrap().unwrap();
+        let mut client = tokio::task::spawn_blocking(move || {
+            client.batch_execute(forget).unwrap();
+            client
+        })
+        .await
+        .unwrap();
+        let second = source.counters().await.unwrap().unwrap();
+        let gone: Vec<_> = second
+            .rows
+            .iter()
+            .filter(|row| row.calls.is_none())
+            .collect();
+        let [gone] = gone[..] else {
+            panic!("not one entry is gone: {second:#?}")
+        };
+        let is_it = |row: &&StatementCounters| row.query_id == gone.query_id;
+        assert!(
+            first
+                .rows
+                .iter()
+                .find(is_it)
+                .is_some_and(|row| row.calls == Some(1))
+        );
+        let third = source.counters().await.unwrap().unwrap();
+        assert_eq!(third.rows.iter().find(is_it), None);
+
+        tokio::task::spawn_blocking(move || client.execute(call, &[]).unwrap())
+            .await
+            .unwrap();
+        let fourth = source.counters().await.unwrap().unwrap();
+        assert!(
+            fourth
+                .rows
+                .iter()
+                .find(is_it)
+                .is_some_and(|row| row.calls == Some(1))
+        );
     });
 }
 
@@ -77,5 +136,5 @@ fn an_extension_that_does_not_know_the_outermost_calls_is_read_all_the_same() {
 /// Reads how often each statement was called.
 fn calls(lab: &Lab) -> Vec<i64> {
     let counters = lab.watch(async |source| source.counters().await.unwrap().unwrap());
-    counters.rows.iter().map(|row| row.calls).collect()
+    counters.rows.iter().filter_map(|row| row.calls).collect()
 }
