@@ -25,8 +25,6 @@ use crate::sample::live::{Options, Source};
 use crate::sample::{Declared, Loss, SampleError, Server, Snapshot};
 use crate::system::Naming;
 
-/// How often `pg_stat_statements` is read.
-const COUNT_EVERY: Duration = Duration::from_secs(2);
 /// So many ticks in a row may run into a timeout of ours before we give up.
 const TIMEOUTS: u32 = 20;
 
@@ -131,13 +129,8 @@ impl Watch<'_> {
         let mut stop = std::pin::pin!(stop);
         let mut progress = screen.progress(self.duration);
         let begun = Instant::now();
-        let mut counted: Option<Instant> = None;
         let mut timeouts = 0;
         while begun.elapsed() < self.duration {
-            if counted.is_none_or(|counted| counted.elapsed() >= COUNT_EVERY) {
-                counted = Some(Instant::now());
-                count(source, recorder).await?;
-            }
             let tick = tokio::select! {
                 () = &mut stop => break,
                 tick = source.tick() => tick,
@@ -168,6 +161,7 @@ impl Watch<'_> {
             for loss in source.losses() {
                 recorder.take(Entry::Loss(loss));
             }
+            // What helps at once comes before anything that may take its time.
             if live.ticks == 0 {
                 screen.note(&live.first_screen(&snapshot, screen));
             }
@@ -176,19 +170,23 @@ impl Watch<'_> {
             if let Some(trouble) = recorder.trouble() {
                 screen.note(&format!("the recording waits in memory: {trouble}"));
             }
+            if source.should_count() {
+                count(source, recorder).await?;
+            }
         }
         progress.done();
+        // The last piece of time ends where the watch does.
         count(source, recorder).await
     }
 }
 
 /// Reads the counters, if there are any.
 async fn count(source: &mut Source<'_>, recorder: &mut Recorder) -> Result<(), Failure> {
-    match source.counters().await {
-        Ok(Some(counters)) => recorder.take(Entry::Counters(counters)),
-        // Ticks go on without counters; their own losses say what was refused.
-        Ok(None) | Err(SampleError::Timeout { .. }) => {}
-        Err(error) => return Err(error.into()),
+    if let Some(counters) = source.counters().await? {
+        recorder.take(Entry::Counters(counters));
+    }
+    for loss in source.losses() {
+        recorder.take(Entry::Loss(loss));
     }
     Ok(())
 }

@@ -18,7 +18,8 @@ use tokio_postgres::{Client, Row, Statement as Prepared};
 use super::decode::{Bytes, Columns, Decoder, Instant};
 use super::error::SampleError;
 use super::naming::Naming;
-use super::pace::Pace;
+use super::pace::{BUDGET, Pace};
+use super::pause::Pause;
 use super::texts::Texts;
 use crate::connect::Target;
 use crate::pg::{Oid, QueryId};
@@ -29,8 +30,10 @@ use crate::time::{Span, Timestamp};
 /// How to watch.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Looks per second, on average.
+    /// Looks per second, on average, as long as the budget allows them.
     pub hz: f64,
+    /// The share of time that the server may spend on looks.
+    pub budget: f64,
     /// Decides the jitter.
     pub seed: u64,
     /// The sqlcommenter tags that may be kept; with any, every text travels at every tick.
@@ -45,6 +48,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             hz: 10.0,
+            budget: BUDGET,
             seed: 0,
             tag_keys: Vec::new(),
             target: None,
@@ -72,9 +76,13 @@ pub struct Source<'c> {
     losses: BTreeMap<&'static str, u64>,
 }
 
+/// How often `pg_stat_statements` is read.
+const COUNT_EVERY: Duration = Duration::from_secs(2);
+
 /// The reading of `pg_stat_statements`.
 #[derive(Debug)]
 struct CounterReader {
+    pause: Pause,
     text: String,
     prepared: Option<Prepared>,
     seen: HashMap<(Oid, QueryId), (i64, f64)>,
@@ -108,7 +116,7 @@ impl<'c> Source<'c> {
             target: options.target,
             patience: options.patience,
             started: Clock::now(),
-            pace: Pace::new(options.hz, options.seed),
+            pace: Pace::new(options.hz, options.seed, options.budget),
             decoder: Decoder::new(Columns::new(query::TICK.name, tick.columns())),
             tick,
             last: None,
@@ -119,6 +127,7 @@ impl<'c> Source<'c> {
             naming: Naming::new(home),
             names: None,
             counters: schema.map(|schema| CounterReader {
+                pause: Pause::new(COUNT_EVERY),
                 text: query::COUNTERS.in_schema(&schema.text()),
                 prepared: None,
                 seen: HashMap::new(),
@@ -147,16 +156,21 @@ impl<'c> Source<'c> {
     pub async fn tick(&mut self) -> Result<Snapshot, SampleError> {
         let next = self.pace.next(elapsed(self.started));
         tokio::time::sleep(next.wait).await;
-        if next.missed > 0 {
-            self.lose("missed_ticks", u64::from(next.missed));
-        }
+        self.lose("missed_ticks", u64::from(next.missed));
+        self.lose("lowered_pace", u64::from(next.lowered));
         let last = self.last.map_or(Instant::ALWAYS, Instant);
         let known = self.texts.begin();
+        let asked = Clock::now();
         let rows = ask(self.client, query::TICK.name, self.patience, async {
             let parameters: [&(dyn ToSql + Sync); 3] = [&last, &known, &self.texts.wants_all()];
             self.client.query(&self.tick, &parameters).await
         })
-        .await?;
+        .await;
+        if rows.is_err() {
+            // The server worked all the while, and nobody knows for whom it is worth it.
+            self.pace.spent(elapsed(asked), false);
+        }
+        let rows = rows?;
         let look = self.decoder.look(&rows)?;
         self.last = Some(look.at);
         let mut sessions = Vec::with_capacity(look.sessions.len());
@@ -164,6 +178,10 @@ impl<'c> Source<'c> {
             self.texts.resolve(&mut session, text);
             sessions.push(session);
         }
+        let waits = sessions
+            .iter()
+            .any(|session| session.wait_event_type.as_deref() == Some("Lock"));
+        self.pace.spent(look.server, waits);
         let truncated = self.texts.truncated();
         self.lose("truncated_texts", truncated);
         self.lose("hidden_sessions", look.hidden);
@@ -181,13 +199,21 @@ impl<'c> Source<'c> {
         })
     }
 
+    /// Tells whether `pg_stat_statements` is there and it is time to read it.
+    #[must_use]
+    pub fn should_count(&self) -> bool {
+        let reader = self.counters.as_ref();
+        reader.is_some_and(|reader| reader.pause.is_over(Clock::now()))
+    }
+
     /// Reads `pg_stat_statements`: what changed since the last call.
     ///
-    /// `None` where it is not there, or may not be read; a refusal is counted once and
-    /// then not provoked again.
+    /// `None` where it is not there, may not be read, or did not answer in time; a
+    /// refusal is counted once and then not provoked again, and slowness is counted and
+    /// makes the pause longer after which [`Source::should_count`] says yes.
     ///
     /// # Errors
-    /// When the server is gone, silent or too slow.
+    /// When the server is gone or silent.
     pub async fn counters(&mut self) -> Result<Option<Counters>, SampleError> {
         let Some(reader) = &mut self.counters else {
             return Ok(None);
@@ -203,6 +229,7 @@ impl<'c> Source<'c> {
         .await;
         match rows {
             Ok(rows) => {
+                reader.pause.answered(Clock::now());
                 let (counters, lost) = reader.read(&rows)?;
                 for (kind, count) in lost {
                     self.lose(kind, count);
@@ -212,6 +239,11 @@ impl<'c> Source<'c> {
             Err(SampleError::Privilege { .. } | SampleError::Refused { .. }) => {
                 self.counters = None;
                 self.lose("refused_counters", 1);
+                Ok(None)
+            }
+            Err(SampleError::Timeout { .. }) => {
+                reader.pause.refused(Clock::now());
+                self.lose("timed_out_counters", 1);
                 Ok(None)
             }
             Err(error) => Err(error),

@@ -12,6 +12,7 @@ mod error;
 pub mod live;
 mod naming;
 pub mod pace;
+pub mod pause;
 mod rows;
 mod texts;
 

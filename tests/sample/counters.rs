@@ -133,6 +133,32 @@ fn an_extension_that_does_not_know_the_outermost_calls_is_read_all_the_same() {
     assert!(calls(&lab).contains(&70), "{:?}", calls(&lab));
 }
 
+#[test]
+fn counters_that_do_not_come_in_time_are_counted_and_left_in_peace() {
+    let lab = Lab::start();
+    if !lab.server.has_statements() {
+        return;
+    }
+    lab.client("setup")
+        .batch_execute(
+            "alter function pg_stat_statements(boolean) rename to fast;
+             create function pg_stat_statements(boolean) returns setof pg_stat_statements
+               language sql as 'select null::public.pg_stat_statements from pg_sleep(60)';
+             alter role postgres set statement_timeout = '300ms'",
+        )
+        .unwrap();
+    lab.watch(async |source| {
+        assert!(source.should_count());
+        assert_eq!(source.counters().await.unwrap(), None);
+        let losses = source.losses();
+        let told = losses
+            .iter()
+            .find(|loss| &*loss.kind == "timed_out_counters");
+        assert_eq!(told.map(|loss| loss.count), Some(1));
+        assert!(source.has_counters() && !source.should_count());
+    });
+}
+
 /// Reads how often each statement was called.
 fn calls(lab: &Lab) -> Vec<i64> {
     let counters = lab.watch(async |source| source.counters().await.unwrap().unwrap());

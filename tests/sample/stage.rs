@@ -141,6 +141,7 @@ impl Drop for Waiter {
 pub(crate) fn quick() -> Options {
     Options {
         hz: 100.0,
+        budget: 1.0,
         ..Options::default()
     }
 }
