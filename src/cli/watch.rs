@@ -25,6 +25,8 @@ use crate::sample::live::{Options, Source};
 use crate::sample::{Declared, Loss, SampleError, Server, Snapshot};
 use crate::system::Naming;
 
+/// How long other databases may keep the end of a watch waiting for names.
+pub(super) const LAST_NAMES: Duration = Duration::from_secs(2);
 /// So many ticks in a row may run into a timeout of ours before we give up.
 const TIMEOUTS: u32 = 20;
 
@@ -158,9 +160,7 @@ impl Watch<'_> {
                 live.names.learn(&name);
                 recorder.take(Entry::Name(name));
             }
-            for loss in source.losses() {
-                recorder.take(Entry::Loss(loss));
-            }
+            lose(source, recorder);
             // What helps at once comes before anything that may take its time.
             if live.ticks == 0 {
                 screen.note(&live.first_screen(&snapshot, screen));
@@ -175,8 +175,13 @@ impl Watch<'_> {
             }
         }
         progress.done();
-        // The last piece of time ends where the watch does.
-        count(source, recorder).await
+        // The last piece of time ends where the watch does; the names may come after it.
+        count(source, recorder).await?;
+        for name in source.last_names(LAST_NAMES).await {
+            recorder.take(Entry::Name(name));
+        }
+        lose(source, recorder);
+        Ok(())
     }
 }
 
@@ -185,10 +190,14 @@ async fn count(source: &mut Source<'_>, recorder: &mut Recorder) -> Result<(), F
     if let Some(counters) = source.counters().await? {
         recorder.take(Entry::Counters(counters));
     }
+    Ok(())
+}
+
+/// Takes down what was lost.
+fn lose(source: &mut Source<'_>, recorder: &mut Recorder) {
     for loss in source.losses() {
         recorder.take(Entry::Loss(loss));
     }
-    Ok(())
 }
 
 /// What is known while the watch goes on.

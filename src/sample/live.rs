@@ -16,6 +16,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement as Prepared};
 
 use super::decode::{Bytes, Columns, Decoder, Instant};
+use super::elsewhere::{Answer, Elsewhere};
 use super::error::SampleError;
 use super::naming::Naming;
 use super::pace::{BUDGET, Pace};
@@ -61,7 +62,6 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Source<'c> {
     client: &'c Client,
-    target: Option<Target>,
     patience: Duration,
     started: Clock,
     pace: Pace,
@@ -72,6 +72,9 @@ pub struct Source<'c> {
     texts: Texts,
     naming: Naming,
     names: Option<Prepared>,
+    /// Between questions for names at home.
+    naming_pause: Pause,
+    elsewhere: Elsewhere,
     counters: Option<CounterReader>,
     losses: BTreeMap<&'static str, u64>,
 }
@@ -113,7 +116,6 @@ impl<'c> Source<'c> {
         .await?;
         Ok(Self {
             client,
-            target: options.target,
             patience: options.patience,
             started: Clock::now(),
             pace: Pace::new(options.hz, options.seed, options.budget),
@@ -126,6 +128,8 @@ impl<'c> Source<'c> {
             ),
             naming: Naming::new(home),
             names: None,
+            naming_pause: Pause::new(Duration::ZERO),
+            elsewhere: Elsewhere::new(options.target),
             counters: schema.map(|schema| CounterReader {
                 pause: Pause::new(COUNT_EVERY),
                 text: query::COUNTERS.in_schema(&schema.text()),
@@ -154,6 +158,8 @@ impl<'c> Source<'c> {
     /// next tick may be tried; after [`SampleError::Gone`] and
     /// [`SampleError::Silent`] the connection is of no more use.
     pub async fn tick(&mut self) -> Result<Snapshot, SampleError> {
+        // Not before: by now the caller had the time to show what the last look saw.
+        self.elsewhere.begin(&self.naming);
         let next = self.pace.next(elapsed(self.started));
         tokio::time::sleep(next.wait).await;
         self.lose("missed_ticks", u64::from(next.missed));
@@ -257,54 +263,55 @@ impl<'c> Source<'c> {
 
     /// Asks for the names of what `snapshot` mentions, of each oid once.
     ///
+    /// What is at home is asked here and now; relations of other databases are asked
+    /// beside the coming looks, and told by later calls.
+    ///
     /// Names are a help and not the matter: what is refused, or would have to wait
-    /// behind a lock, is counted and left without a name.
+    /// behind a lock, is counted, left without a name and asked more rarely.
     pub async fn names(&mut self, snapshot: &Snapshot) -> Vec<Name> {
+        let mut names = match self.elsewhere.arrived().await {
+            Some(answer) => self.told(&answer),
+            None => Vec::new(),
+        };
         let mut missing = self.naming.missing(snapshot);
-        let home = self.naming.home();
-        let relations = missing.take(home);
-        let mut names = Vec::new();
-        if !(missing.databases.is_empty() && missing.roles.is_empty() && relations.is_empty()) {
+        let relations = missing.take(self.naming.home());
+        let nothing =
+            missing.databases.is_empty() && missing.roles.is_empty() && relations.is_empty();
+        if !nothing && self.naming_pause.is_over(Clock::now()) {
             let asked = (&missing.databases, &missing.roles, &relations);
             let answer = self.ask_names(asked).await;
-            match answer.and_then(|rows| self.naming.take(&rows, asked)) {
-                Ok(told) => names = told,
-                Err(_) => self.lose("refused_names", 1),
-            }
-        }
-        for (at, relations) in missing.relations {
-            let nothing = BTreeSet::new();
-            let asked = (&nothing, &nothing, &relations);
-            let told = match self.ask_elsewhere(at, &relations).await {
-                Some(rows) => self.naming.take(&rows, asked).ok(),
-                None => None,
-            };
-            if let Some(told) = told {
+            if let Ok(told) = answer.and_then(|rows| self.naming.take(&rows, asked)) {
+                self.naming_pause.answered(Clock::now());
                 names.extend(told);
             } else {
-                self.naming.refuse(at);
+                self.naming_pause.refused(Clock::now());
                 self.lose("refused_names", 1);
             }
         }
+        self.elsewhere.want(missing.relations);
         names
     }
 
-    /// Asks another database through a short connection; `None` where that does not work.
-    async fn ask_elsewhere(&self, at: Oid, relations: &BTreeSet<(Oid, Oid)>) -> Option<Vec<Row>> {
-        let name = self.naming.database(at)?;
-        let target = self.target.as_ref()?.for_database(&name);
-        let nothing: Vec<u32> = Vec::new();
-        let relations: Vec<u32> = relations.iter().map(|(_, oid)| oid.0).collect();
-        let session = tokio::time::timeout(self.patience, target.connect()).await;
-        let session = session.ok()?.ok()?;
-        let client = session.client();
-        let rows = ask(client, query::NAMES.name, self.patience, async {
-            let parameters: [&(dyn ToSql + Sync); 3] = [&nothing, &nothing, &relations];
-            client.query(query::NAMES.statement(), &parameters).await
-        })
-        .await;
-        session.close().await;
-        rows.ok()
+    /// Waits for the names that other databases still owe, `patience` at most.
+    pub async fn last_names(&mut self, patience: Duration) -> Vec<Name> {
+        self.elsewhere.begin(&self.naming);
+        match self.elsewhere.answer(patience).await {
+            Some(answer) => self.told(&answer),
+            None => Vec::new(),
+        }
+    }
+
+    /// Takes the names that another database told, or that it told none.
+    fn told(&mut self, answer: &Answer) -> Vec<Name> {
+        let nothing = BTreeSet::new();
+        let asked = (&nothing, &nothing, &answer.relations);
+        let rows = answer.rows.as_deref();
+        if let Some(Ok(names)) = rows.map(|rows| self.naming.take(rows, asked)) {
+            names
+        } else {
+            self.lose("refused_names", 1);
+            Vec::new()
+        }
     }
 
     /// Gives what was lost since the last call.

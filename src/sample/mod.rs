@@ -8,6 +8,7 @@
 //!   normalised before anything keeps it.
 
 mod decode;
+mod elsewhere;
 mod error;
 pub mod live;
 mod naming;

@@ -3,10 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod counters;
+mod names;
 mod stage;
 mod waits;
 
-use pgjam::connect::{Environment, Target};
 use pgjam::query;
 use pgjam::sample::live::{Options, Source};
 use pgjam::sample::{Loss, SampleError, State};
@@ -251,37 +251,4 @@ fn a_server_that_goes_away_is_said_to_be_gone() {
         };
         assert!(matches!(error, SampleError::Gone(_)), "{error}");
     });
-}
-
-#[test]
-fn relations_of_another_database_are_named_through_a_connection_of_their_own() {
-    let lab = Lab::start();
-    lab.client("setup")
-        .batch_execute("create database other")
-        .unwrap();
-    let mut holder = lab.client_in("other", "holder");
-    holder.batch_execute("create table far (id int)").unwrap();
-    holder.batch_execute("begin; lock table far").unwrap();
-    let mut waiter = lab.client_in("other", "victim");
-    let token = waiter.cancel_token();
-    let thread = std::thread::spawn(move || waiter.batch_execute("select * from far").is_err());
-    lab.until("select exists (select from pg_stat_activity where wait_event_type = 'Lock')");
-    let dsn = lab.server.dsn("postgres", "postgres");
-    let options = Options {
-        target: Some(Target::resolve(Some(&dsn), &Environment::default()).unwrap()),
-        ..quick()
-    };
-    let names = lab.watch_in("postgres", options, async |source| {
-        let snapshot = source.tick().await.unwrap();
-        let names = source.names(&snapshot).await;
-        assert_eq!(source.names(&snapshot).await, [], "each is asked for once");
-        assert_eq!(source.losses(), []);
-        names
-    });
-    assert!(
-        names.iter().any(|name| &*name.name == "public.far"),
-        "{names:#?}"
-    );
-    token.cancel_query(NoTls).unwrap();
-    assert!(thread.join().unwrap());
 }

@@ -58,7 +58,12 @@ impl Lab {
 
     /// Runs `sql` in a thread of its own, where it waits.
     pub(crate) fn behind(&self, name: &str, sql: &str) -> Waiter {
-        let mut client = self.client(name);
+        self.behind_in("postgres", name, sql)
+    }
+
+    /// The same in another database.
+    pub(crate) fn behind_in(&self, database: &str, name: &str, sql: &str) -> Waiter {
+        let mut client = self.client_in(database, name);
         let pid = pid(&mut client);
         let token = client.cancel_token();
         let sql = sql.to_owned();
