@@ -35,8 +35,9 @@ const SLOWEST: Span = Span::from_secs(10);
 /// … while somebody waits for a lock.
 const SLOWEST_IN_WAITS: Span = Span::from_millis(500);
 
-/// The average of what looks cost is over so many of them, or over [`SLOWEST`].
-const AVERAGED: f64 = 8.0;
+/// What looks cost is averaged over so many of them, or over [`SLOWEST`] where that is less:
+/// one look that the server kept waiting for a processor says little.
+const AVERAGED: f64 = 20.0;
 
 /// The layout of looks over time.
 #[derive(Debug)]
@@ -237,8 +238,8 @@ mod tests {
     fn dear_looks_become_rarer_until_they_fit_the_budget() {
         let costs = [20; 400];
         let spans = paid(&mut at_ease(10.0, 6), &costs, false);
-        let watched = spans[1..].iter().copied().sum::<Span>().as_secs_f64();
-        let share = 400.0 * 0.020 / watched;
+        let watched = spans[100..].iter().copied().sum::<Span>().as_secs_f64();
+        let share = 300.0 * 0.020 / watched;
         assert!((0.019..=0.021).contains(&share), "{share}");
     }
 
@@ -246,7 +247,7 @@ mod tests {
     fn a_lowered_pace_is_told_with_each_look() {
         let mut pace = at_ease(10.0, 7);
         assert!(!pace.next(Span::ZERO).lowered);
-        pace.spent(Span::from_millis(20), false);
+        pace.spent(Span::from_millis(200), false);
         assert!(pace.next(Span::ZERO).lowered);
     }
 
@@ -265,7 +266,7 @@ mod tests {
     fn a_wait_ends_a_long_pause_with_the_look_that_sees_it() {
         let mut pace = at_ease(10.0, 9);
         pace.spent(Span::from_secs(5), false);
-        assert_eq!(pace.period, SLOWEST);
+        assert!(pace.period > Span::from_secs(5));
         pace.spent(Span::from_secs(5), true);
         assert_eq!(pace.period, SLOWEST_IN_WAITS);
     }
@@ -274,7 +275,7 @@ mod tests {
     fn the_pace_recovers_by_halves_within_half_a_minute() {
         let mut pace = at_ease(10.0, 10);
         pace.spent(Span::from_secs(5), false);
-        let spans = paid(&mut pace, &[1; 40], false);
+        let spans = paid(&mut pace, &[1; 200], false);
         assert_eq!(pace.period, Span::from_millis(100));
         let recovery = spans
             .iter()
