@@ -279,7 +279,10 @@ fn cost(recording: &Recording) -> Cost {
     Cost {
         server_ms_per_tick: per(recording.snapshots.len() as f64),
         server_busy_share: per(span.as_millis_f64()),
-        backed_off: false,
+        backed_off: recording
+            .losses
+            .iter()
+            .any(|loss| &*loss.kind == "lowered_pace"),
     }
 }
 

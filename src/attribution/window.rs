@@ -15,6 +15,7 @@ use crate::attribution::charge::Look;
 use crate::names::Statements;
 use crate::pg::{Oid, QueryId};
 use crate::recording::Recording;
+use crate::sample::StatementCounters;
 use crate::statement::StatementId;
 use crate::time::{Span, Timestamp};
 
@@ -94,7 +95,7 @@ impl Cuts {
 
     /// Tells how many calls of a statement each piece saw complete.
     ///
-    /// None where nothing counts them; `NaN` for a piece in which the counters were reset.
+    /// None where nothing counts them; `NaN` for a piece in which the entry was reset or evicted.
     pub(super) fn calls(
         &self,
         database: Oid,
@@ -190,28 +191,142 @@ fn regular(looks: &[Look]) -> Vec<Timestamp> {
 }
 
 /// Turns cumulative counters into calls per piece.
+///
+/// From the look that misses an entry to the one that finds it again, both pieces
+/// included, nobody knows how many calls there were: an entry comes back with the call
+/// that made it, and may have come and gone between two looks.
 fn calls(recording: &Recording) -> HashMap<(Oid, QueryId), Vec<f64>> {
     let pieces = recording.counters.len() - 1;
-    let mut last: HashMap<(Oid, QueryId), i64> = HashMap::new();
+    let mut last: HashMap<(Oid, QueryId), (usize, StatementCounters)> = HashMap::new();
     let mut calls: HashMap<(Oid, QueryId), Vec<f64>> = HashMap::new();
     for (look, counters) in recording.counters.iter().enumerate() {
         for row in &counters.rows {
             let key = (row.database, row.query_id);
-            let before = last.insert(key, row.calls);
+            let before = last.insert(key, (look, *row));
             let Some(piece) = look.checked_sub(1) else {
                 continue;
             };
-            let counted = match before {
-                // A counter that falls was reset or evicted: nobody knows how many were lost.
-                Some(before) if row.calls < before => f64::NAN,
-                Some(before) => (row.calls - before) as f64,
-                None => row.calls as f64,
-            };
-            calls.entry(key).or_insert_with(|| vec![0.0; pieces])[piece] = counted;
+            let calls = calls.entry(key).or_insert_with(|| vec![0.0; pieces]);
+            match before {
+                None => calls[piece] = row.calls.map_or(f64::NAN, |calls| calls as f64),
+                Some((gone, StatementCounters { calls: None, .. })) => {
+                    calls[gone.saturating_sub(1)..=piece].fill(f64::NAN);
+                }
+                Some((_, before)) => calls[piece] = grown(&before, row),
+            }
         }
     }
-    for key in last.into_keys() {
-        calls.entry(key).or_insert_with(|| vec![0.0; pieces]);
+    for (key, (look, row)) in last {
+        let calls = calls.entry(key).or_insert_with(|| vec![0.0; pieces]);
+        if row.calls.is_none() {
+            calls[look.saturating_sub(1)..].fill(f64::NAN);
+        }
     }
     calls
+}
+
+/// Counts the calls between two looks; `NaN` where the entry is not the same any more.
+fn grown(before: &StatementCounters, now: &StatementCounters) -> f64 {
+    // The time is a sum over users, whose order rounds it a little differently each time.
+    let fell = now.exec_ms < before.exec_ms * (1.0 - 1e-9)
+        || now.rows < before.rows
+        || now.blocks_hit < before.blocks_hit
+        || now.blocks_read < before.blocks_read
+        || now.wal_bytes < before.wal_bytes;
+    match (before.calls, now.calls) {
+        (Some(before), Some(now)) if now >= before && !fell => (now - before) as f64,
+        _ => f64::NAN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pg::Version;
+    use crate::sample::{Counters, Server};
+
+    /// What one look says of an entry.
+    #[derive(Clone, Copy)]
+    enum Told {
+        Nothing,
+        Gone,
+        Calls(i64),
+        Took(i64, f64),
+    }
+    use Told::{Calls, Gone, Nothing, Took};
+
+    fn check(looks: &[Told], expected: &[Option<f64>]) {
+        let counters = |(second, told): (i64, &Told)| {
+            let at = Timestamp::from_micros(1_000_000 * second);
+            let row = |calls: Option<i64>, exec_ms: f64| StatementCounters {
+                at,
+                database: Oid(1),
+                query_id: QueryId(1),
+                calls,
+                exec_ms,
+                rows: 0,
+                blocks_hit: 0,
+                blocks_read: 0,
+                wal_bytes: 0,
+            };
+            let row = match *told {
+                Nothing => None,
+                Gone => Some(row(None, 0.0)),
+                Calls(calls) => Some(row(Some(calls), 2.0 * calls as f64)),
+                Took(calls, exec_ms) => Some(row(Some(calls), exec_ms)),
+            };
+            Counters {
+                at,
+                rows: row.into_iter().collect(),
+            }
+        };
+        let recording = Recording {
+            server: Server {
+                version_num: Version(150_000),
+                system_identifier: None,
+                in_recovery: false,
+                started_at: Timestamp::default(),
+                address: String::new(),
+                has_statements: true,
+            },
+            snapshots: Vec::new(),
+            counters: (0..).zip(looks).map(counters).collect(),
+            statements: Vec::new(),
+            names: Vec::new(),
+            declared: Vec::new(),
+            losses: Vec::new(),
+        };
+        let counted = calls(&recording).remove(&(Oid(1), QueryId(1)));
+        let counted: Vec<Option<f64>> = counted
+            .iter()
+            .flatten()
+            .map(|calls| Some(*calls).filter(|calls| calls.is_finite()))
+            .collect();
+        assert_eq!(counted, expected);
+    }
+
+    #[test]
+    fn calls_are_the_difference_between_looks() {
+        let looks = [Calls(5), Calls(9), Nothing, Calls(10)];
+        check(&looks, &[Some(4.0), Some(0.0), Some(1.0)]);
+        check(&[Nothing, Calls(3), Nothing], &[Some(3.0), Some(0.0)]);
+    }
+
+    #[test]
+    fn calls_are_unknown_while_an_entry_is_gone() {
+        let looks = [Calls(5), Calls(9), Gone, Nothing, Nothing];
+        check(&looks, &[Some(4.0), None, None, None]);
+    }
+
+    #[test]
+    fn calls_are_unknown_until_an_entry_is_back_whatever_it_then_counts() {
+        let looks = [Calls(5), Gone, Nothing, Calls(80), Calls(81)];
+        check(&looks, &[None, None, None, Some(1.0)]);
+    }
+
+    #[test]
+    fn calls_are_unknown_when_any_counter_fell() {
+        check(&[Calls(5), Calls(4)], &[None]);
+        check(&[Took(5, 900.0), Took(7, 20.0)], &[None]);
+    }
 }

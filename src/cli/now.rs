@@ -4,7 +4,7 @@ use crate::cli::Done;
 use crate::cli::args::{GraphFormat, NowArgs};
 use crate::cli::exit::Failure;
 use crate::cli::screen::Screen;
-use crate::cli::watch::{block_on, reach};
+use crate::cli::watch::{LAST_NAMES, block_on, reach};
 use crate::graph::WaitGraph;
 use crate::graph::view::{GraphView, Vocabulary};
 use crate::names::{Names, Statements};
@@ -53,7 +53,9 @@ async fn look(
     let mut source = Source::new(reached.session.client(), options).await?;
     let snapshot = source.tick().await?;
     let statements = Statements::of(&source.learned());
-    let names = Names::of(&source.names(&snapshot).await);
+    let mut names = source.names(&snapshot).await;
+    names.extend(source.last_names(LAST_NAMES).await);
+    let names = Names::of(&names);
     let words = Vocabulary {
         naming,
         names: &names,

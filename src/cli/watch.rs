@@ -25,8 +25,8 @@ use crate::sample::live::{Options, Source};
 use crate::sample::{Declared, Loss, SampleError, Server, Snapshot};
 use crate::system::Naming;
 
-/// How often `pg_stat_statements` is read.
-const COUNT_EVERY: Duration = Duration::from_secs(2);
+/// How long other databases may keep the end of a watch waiting for names.
+pub(super) const LAST_NAMES: Duration = Duration::from_secs(2);
 /// So many ticks in a row may run into a timeout of ours before we give up.
 const TIMEOUTS: u32 = 20;
 
@@ -132,13 +132,8 @@ impl Watch<'_> {
         let mut stop = std::pin::pin!(stop);
         let mut progress = screen.progress(self.duration);
         let begun = Instant::now();
-        let mut counted: Option<Instant> = None;
         let mut timeouts = 0;
         while begun.elapsed() < self.duration {
-            if counted.is_none_or(|counted| counted.elapsed() >= COUNT_EVERY) {
-                counted = Some(Instant::now());
-                count(source, recorder).await?;
-            }
             let tick = tokio::select! {
                 () = &mut stop => break,
                 tick = source.tick() => tick,
@@ -166,9 +161,8 @@ impl Watch<'_> {
                 live.names.learn(&name);
                 recorder.take(Entry::Name(name));
             }
-            for loss in source.losses() {
-                recorder.take(Entry::Loss(loss));
-            }
+            lose(source, recorder);
+            // What helps at once comes before anything that may take its time.
             if live.ticks == 0 {
                 screen.page(&live.first_screen(&snapshot, screen));
             }
@@ -177,21 +171,34 @@ impl Watch<'_> {
             if let Some(trouble) = recorder.trouble() {
                 screen.note(&format!("the recording waits in memory: {trouble}"));
             }
+            if source.should_count() {
+                count(source, recorder).await?;
+            }
         }
         progress.done();
-        count(source, recorder).await
+        // The last piece of time ends where the watch does; the names may come after it.
+        count(source, recorder).await?;
+        for name in source.last_names(LAST_NAMES).await {
+            recorder.take(Entry::Name(name));
+        }
+        lose(source, recorder);
+        Ok(())
     }
 }
 
 /// Reads the counters, if there are any.
 async fn count(source: &mut Source<'_>, recorder: &mut Recorder) -> Result<(), Failure> {
-    match source.counters().await {
-        Ok(Some(counters)) => recorder.take(Entry::Counters(counters)),
-        // Ticks go on without counters; their own losses say what was refused.
-        Ok(None) | Err(SampleError::Timeout { .. }) => {}
-        Err(error) => return Err(error.into()),
+    if let Some(counters) = source.counters().await? {
+        recorder.take(Entry::Counters(counters));
     }
     Ok(())
+}
+
+/// Takes down what was lost.
+fn lose(source: &mut Source<'_>, recorder: &mut Recorder) {
+    for loss in source.losses() {
+        recorder.take(Entry::Loss(loss));
+    }
 }
 
 /// What is known while the watch goes on.

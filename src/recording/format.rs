@@ -161,7 +161,7 @@ table! { Stamped<Prepared>, "prepared",
 table! { Look, "looks", at: TIME(); }
 
 table! { StatementCounters, "counters",
-    at: TIME(); database: UInt32; query_id: Int64; calls: Int64; exec_ms: Float64; rows: Int64;
+    at: TIME(); database: UInt32; query_id: Int64; calls: Int64, null; exec_ms: Float64; rows: Int64;
     blocks_hit: Int64; blocks_read: Int64; wal_bytes: Int64;
 }
 

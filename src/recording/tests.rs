@@ -127,12 +127,17 @@ fn recording() -> Recording {
         at: at(500_000),
         database: Oid(16_384),
         query_id: QueryId(i64::MIN),
-        calls: 3,
+        calls: Some(3),
         exec_ms: 0.1,
         rows: 4,
         blocks_hit: 5,
         blocks_read: 6,
         wal_bytes: 7,
+    };
+    let gone = StatementCounters {
+        query_id: QueryId(1),
+        calls: None,
+        ..counters
     };
     Recording {
         server: server(),
@@ -140,7 +145,7 @@ fn recording() -> Recording {
         counters: vec![
             Counters {
                 at: at(500_000),
-                rows: vec![counters],
+                rows: vec![counters, gone],
             },
             Counters {
                 at: at(600_000),

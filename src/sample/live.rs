@@ -16,9 +16,11 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement as Prepared};
 
 use super::decode::{Bytes, Columns, Decoder, Instant};
+use super::elsewhere::{Answer, Elsewhere};
 use super::error::SampleError;
 use super::naming::Naming;
-use super::pace::Pace;
+use super::pace::{BUDGET, Pace};
+use super::pause::Pause;
 use super::texts::Texts;
 use crate::connect::Target;
 use crate::pg::{Oid, QueryId};
@@ -29,8 +31,10 @@ use crate::time::{Span, Timestamp};
 /// How to watch.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Looks per second, on average.
+    /// Looks per second, on average, as long as the budget allows them.
     pub hz: f64,
+    /// The share of time that the server may spend on looks.
+    pub budget: f64,
     /// Decides the jitter.
     pub seed: u64,
     /// The sqlcommenter tags that may be kept; with any, every text travels at every tick.
@@ -45,6 +49,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             hz: 10.0,
+            budget: BUDGET,
             seed: 0,
             tag_keys: Vec::new(),
             target: None,
@@ -57,7 +62,6 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Source<'c> {
     client: &'c Client,
-    target: Option<Target>,
     patience: Duration,
     started: Clock,
     pace: Pace,
@@ -68,13 +72,20 @@ pub struct Source<'c> {
     texts: Texts,
     naming: Naming,
     names: Option<Prepared>,
+    /// Between questions for names at home.
+    naming_pause: Pause,
+    elsewhere: Elsewhere,
     counters: Option<CounterReader>,
     losses: BTreeMap<&'static str, u64>,
 }
 
+/// How often `pg_stat_statements` is read.
+const COUNT_EVERY: Duration = Duration::from_secs(2);
+
 /// The reading of `pg_stat_statements`.
 #[derive(Debug)]
 struct CounterReader {
+    pause: Pause,
     text: String,
     prepared: Option<Prepared>,
     seen: HashMap<(Oid, QueryId), (i64, f64)>,
@@ -105,10 +116,9 @@ impl<'c> Source<'c> {
         .await?;
         Ok(Self {
             client,
-            target: options.target,
             patience: options.patience,
             started: Clock::now(),
-            pace: Pace::new(options.hz, options.seed),
+            pace: Pace::new(options.hz, options.seed, options.budget),
             decoder: Decoder::new(Columns::new(query::TICK.name, tick.columns())),
             tick,
             last: None,
@@ -118,7 +128,10 @@ impl<'c> Source<'c> {
             ),
             naming: Naming::new(home),
             names: None,
+            naming_pause: Pause::new(Duration::ZERO),
+            elsewhere: Elsewhere::new(options.target),
             counters: schema.map(|schema| CounterReader {
+                pause: Pause::new(COUNT_EVERY),
                 text: query::COUNTERS.in_schema(&schema.text()),
                 prepared: None,
                 seen: HashMap::new(),
@@ -145,18 +158,25 @@ impl<'c> Source<'c> {
     /// next tick may be tried; after [`SampleError::Gone`] and
     /// [`SampleError::Silent`] the connection is of no more use.
     pub async fn tick(&mut self) -> Result<Snapshot, SampleError> {
+        // Not before: by now the caller had the time to show what the last look saw.
+        self.elsewhere.begin(&self.naming);
         let next = self.pace.next(elapsed(self.started));
         tokio::time::sleep(next.wait).await;
-        if next.missed > 0 {
-            self.lose("missed_ticks", u64::from(next.missed));
-        }
+        self.lose("missed_ticks", u64::from(next.missed));
+        self.lose("lowered_pace", u64::from(next.lowered));
         let last = self.last.map_or(Instant::ALWAYS, Instant);
         let known = self.texts.begin();
+        let asked = Clock::now();
         let rows = ask(self.client, query::TICK.name, self.patience, async {
             let parameters: [&(dyn ToSql + Sync); 3] = [&last, &known, &self.texts.wants_all()];
             self.client.query(&self.tick, &parameters).await
         })
-        .await?;
+        .await;
+        if rows.is_err() {
+            // The server worked all the while, and nobody knows for whom it is worth it.
+            self.pace.spent(elapsed(asked), false);
+        }
+        let rows = rows?;
         let look = self.decoder.look(&rows)?;
         self.last = Some(look.at);
         let mut sessions = Vec::with_capacity(look.sessions.len());
@@ -164,6 +184,10 @@ impl<'c> Source<'c> {
             self.texts.resolve(&mut session, text);
             sessions.push(session);
         }
+        let waits = sessions
+            .iter()
+            .any(|session| session.wait_event_type.as_deref() == Some("Lock"));
+        self.pace.spent(look.server, waits);
         let truncated = self.texts.truncated();
         self.lose("truncated_texts", truncated);
         self.lose("hidden_sessions", look.hidden);
@@ -181,13 +205,21 @@ impl<'c> Source<'c> {
         })
     }
 
+    /// Tells whether `pg_stat_statements` is there and it is time to read it.
+    #[must_use]
+    pub fn should_count(&self) -> bool {
+        let reader = self.counters.as_ref();
+        reader.is_some_and(|reader| reader.pause.is_over(Clock::now()))
+    }
+
     /// Reads `pg_stat_statements`: what changed since the last call.
     ///
-    /// `None` where it is not there, or may not be read; a refusal is counted once and
-    /// then not provoked again.
+    /// `None` where it is not there, may not be read, or did not answer in time; a
+    /// refusal is counted once and then not provoked again, and slowness is counted and
+    /// makes the pause longer after which [`Source::should_count`] says yes.
     ///
     /// # Errors
-    /// When the server is gone, silent or too slow.
+    /// When the server is gone or silent.
     pub async fn counters(&mut self) -> Result<Option<Counters>, SampleError> {
         let Some(reader) = &mut self.counters else {
             return Ok(None);
@@ -203,6 +235,7 @@ impl<'c> Source<'c> {
         .await;
         match rows {
             Ok(rows) => {
+                reader.pause.answered(Clock::now());
                 let (counters, lost) = reader.read(&rows)?;
                 for (kind, count) in lost {
                     self.lose(kind, count);
@@ -212,6 +245,11 @@ impl<'c> Source<'c> {
             Err(SampleError::Privilege { .. } | SampleError::Refused { .. }) => {
                 self.counters = None;
                 self.lose("refused_counters", 1);
+                Ok(None)
+            }
+            Err(SampleError::Timeout { .. }) => {
+                reader.pause.refused(Clock::now());
+                self.lose("timed_out_counters", 1);
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -225,54 +263,55 @@ impl<'c> Source<'c> {
 
     /// Asks for the names of what `snapshot` mentions, of each oid once.
     ///
+    /// What is at home is asked here and now; relations of other databases are asked
+    /// beside the coming looks, and told by later calls.
+    ///
     /// Names are a help and not the matter: what is refused, or would have to wait
-    /// behind a lock, is counted and left without a name.
+    /// behind a lock, is counted, left without a name and asked more rarely.
     pub async fn names(&mut self, snapshot: &Snapshot) -> Vec<Name> {
+        let mut names = match self.elsewhere.arrived().await {
+            Some(answer) => self.told(&answer),
+            None => Vec::new(),
+        };
         let mut missing = self.naming.missing(snapshot);
-        let home = self.naming.home();
-        let relations = missing.take(home);
-        let mut names = Vec::new();
-        if !(missing.databases.is_empty() && missing.roles.is_empty() && relations.is_empty()) {
+        let relations = missing.take(self.naming.home());
+        let nothing =
+            missing.databases.is_empty() && missing.roles.is_empty() && relations.is_empty();
+        if !nothing && self.naming_pause.is_over(Clock::now()) {
             let asked = (&missing.databases, &missing.roles, &relations);
             let answer = self.ask_names(asked).await;
-            match answer.and_then(|rows| self.naming.take(&rows, asked)) {
-                Ok(told) => names = told,
-                Err(_) => self.lose("refused_names", 1),
-            }
-        }
-        for (at, relations) in missing.relations {
-            let nothing = BTreeSet::new();
-            let asked = (&nothing, &nothing, &relations);
-            let told = match self.ask_elsewhere(at, &relations).await {
-                Some(rows) => self.naming.take(&rows, asked).ok(),
-                None => None,
-            };
-            if let Some(told) = told {
+            if let Ok(told) = answer.and_then(|rows| self.naming.take(&rows, asked)) {
+                self.naming_pause.answered(Clock::now());
                 names.extend(told);
             } else {
-                self.naming.refuse(at);
+                self.naming_pause.refused(Clock::now());
                 self.lose("refused_names", 1);
             }
         }
+        self.elsewhere.want(missing.relations);
         names
     }
 
-    /// Asks another database through a short connection; `None` where that does not work.
-    async fn ask_elsewhere(&self, at: Oid, relations: &BTreeSet<(Oid, Oid)>) -> Option<Vec<Row>> {
-        let name = self.naming.database(at)?;
-        let target = self.target.as_ref()?.for_database(&name);
-        let nothing: Vec<u32> = Vec::new();
-        let relations: Vec<u32> = relations.iter().map(|(_, oid)| oid.0).collect();
-        let session = tokio::time::timeout(self.patience, target.connect()).await;
-        let session = session.ok()?.ok()?;
-        let client = session.client();
-        let rows = ask(client, query::NAMES.name, self.patience, async {
-            let parameters: [&(dyn ToSql + Sync); 3] = [&nothing, &nothing, &relations];
-            client.query(query::NAMES.statement(), &parameters).await
-        })
-        .await;
-        session.close().await;
-        rows.ok()
+    /// Waits for the names that other databases still owe, `patience` at most.
+    pub async fn last_names(&mut self, patience: Duration) -> Vec<Name> {
+        self.elsewhere.begin(&self.naming);
+        match self.elsewhere.answer(patience).await {
+            Some(answer) => self.told(&answer),
+            None => Vec::new(),
+        }
+    }
+
+    /// Takes the names that another database told, or that it told none.
+    fn told(&mut self, answer: &Answer) -> Vec<Name> {
+        let nothing = BTreeSet::new();
+        let asked = (&nothing, &nothing, &answer.relations);
+        let rows = answer.rows.as_deref();
+        if let Some(Ok(names)) = rows.map(|rows| self.naming.take(rows, asked)) {
+            names
+        } else {
+            self.lose("refused_names", 1);
+            Vec::new()
+        }
     }
 
     /// Gives what was lost since the last call.
@@ -334,29 +373,45 @@ impl CounterReader {
                 continue;
             };
             let key = (Oid(database), QueryId(query_id));
+            let calls: i64 = columns.get(row, "calls")?;
             let counted = StatementCounters {
                 at: counters.at,
                 database: key.0,
                 query_id: key.1,
-                calls: columns.get(row, "calls")?,
+                calls: Some(calls),
                 exec_ms: columns.get(row, "exec_ms")?,
                 rows: columns.get(row, "rows")?,
                 blocks_hit: columns.get(row, "blocks_hit")?,
                 blocks_read: columns.get(row, "blocks_read")?,
                 wal_bytes: columns.get(row, "wal_bytes")?,
             };
-            let state = (counted.calls, counted.exec_ms);
+            let state = (calls, counted.exec_ms);
             now.insert(key, state);
             match self.seen.remove(&key) {
                 Some(before) if before == state => {}
                 before => {
-                    reset += u64::from(before.is_some_and(|before| before.0 > state.0));
+                    reset += u64::from(before.is_some_and(|before| before.0 > calls));
                     counters.rows.push(counted);
                 }
             }
         }
         // What is left was there and is no more: evicted, or reset.
         let evicted = self.seen.len() as u64;
+        let gone = self
+            .seen
+            .drain()
+            .map(|((database, query_id), _)| StatementCounters {
+                at: counters.at,
+                database,
+                query_id,
+                calls: None,
+                exec_ms: 0.0,
+                rows: 0,
+                blocks_hit: 0,
+                blocks_read: 0,
+                wal_bytes: 0,
+            });
+        counters.rows.extend(gone);
         self.seen = now;
         let lost = vec![
             ("hidden_counters", hidden),

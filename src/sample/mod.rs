@@ -8,10 +8,12 @@
 //!   normalised before anything keeps it.
 
 mod decode;
+mod elsewhere;
 mod error;
 pub mod live;
 mod naming;
 pub mod pace;
+pub mod pause;
 mod rows;
 mod texts;
 

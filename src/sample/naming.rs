@@ -12,7 +12,7 @@ use crate::query;
 use crate::sample::{Name, NameKind, Snapshot};
 
 /// Where a relation lives: its database, 0 for those that all databases share.
-type Relation = (Oid, Oid);
+pub(super) type Relation = (Oid, Oid);
 
 /// The names that were asked for.
 #[derive(Debug)]
@@ -22,8 +22,6 @@ pub(super) struct Naming {
     databases: HashMap<Oid, Option<Arc<str>>>,
     roles: HashSet<Oid>,
     relations: HashSet<Relation>,
-    /// Databases that let nobody in, or answered with an error: not asked again.
-    refused: HashSet<Oid>,
 }
 
 /// What to ask next.
@@ -49,7 +47,6 @@ impl Naming {
             databases: HashMap::new(),
             roles: HashSet::new(),
             relations: HashSet::new(),
-            refused: HashSet::new(),
         }
     }
 
@@ -72,7 +69,7 @@ impl Naming {
             if at != self.home {
                 missing.databases.insert(at);
             }
-            if !self.relations.contains(&(database, relation)) && !self.refused.contains(&at) {
+            if !self.relations.contains(&(database, relation)) {
                 let there = missing.relations.entry(at).or_default();
                 there.insert((database, relation));
             }
@@ -95,11 +92,6 @@ impl Naming {
     /// Gives the name of a database that was told.
     pub(super) fn database(&self, oid: Oid) -> Option<Arc<str>> {
         self.databases.get(&oid).cloned().flatten()
-    }
-
-    /// Does not ask the database `at` for relations again.
-    pub(super) fn refuse(&mut self, at: Oid) {
-        self.refused.insert(at);
     }
 
     /// Takes the answer to a question; an oid without an answer is gone for good.

@@ -234,6 +234,9 @@ pub struct Counters {
 
 /// The cumulative counters of one statement, summed over users.
 ///
+/// An entry that is no more is told once, without calls and with zeroes; when it comes
+/// back it counts from zero, and nobody knows what went uncounted meanwhile.
+///
 /// `exec_ms` is a lower bound of what its callers felt: commits, waits while
 /// parsing and cancelled executions are not in it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -244,8 +247,8 @@ pub struct StatementCounters {
     pub database: Oid,
     /// The server's id of the statement.
     pub query_id: QueryId,
-    /// Completed executions.
-    pub calls: i64,
+    /// Completed executions; none where the entry is no more: evicted, or reset.
+    pub calls: Option<i64>,
     /// Execution time in milliseconds.
     pub exec_ms: f64,
     /// Rows returned or affected.

@@ -22,6 +22,9 @@ const RECENT: u64 = 600;
 /// Raw texts beyond this many bytes are forgotten.
 const MOST_BYTES: usize = 8 << 20;
 
+/// The tick asks for no more than so many bytes of a text.
+const ASKED: usize = 65_536;
+
 /// What the server writes in place of a text.
 const NO_TEXTS: [&[u8]; 4] = [
     b"",
@@ -43,7 +46,7 @@ struct Known {
 #[derive(Debug)]
 pub(super) struct Texts {
     tag_keys: Vec<String>,
-    /// `track_activity_query_size`: a text as long as this was cut.
+    /// A text as long as this was cut: by `track_activity_query_size`, or by the tick.
     size: usize,
     tick: u64,
     by_id: HashMap<QueryId, Known>,
@@ -55,10 +58,11 @@ pub(super) struct Texts {
 }
 
 impl Texts {
+    /// Begins with nothing known, on a server that keeps `size` bytes of a text.
     pub(super) fn new(tag_keys: Vec<String>, size: usize) -> Self {
         Self {
             tag_keys,
-            size,
+            size: size.min(ASKED),
             tick: 0,
             by_id: HashMap::new(),
             by_text: HashMap::new(),

@@ -2,10 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod counters;
+mod names;
 mod stage;
 mod waits;
 
-use pgjam::connect::{Environment, Target};
 use pgjam::query;
 use pgjam::sample::live::{Options, Source};
 use pgjam::sample::{Loss, SampleError, State};
@@ -147,6 +148,21 @@ fn a_megabyte_of_sql_is_seen_cut_and_counted() {
 }
 
 #[test]
+fn a_text_longer_than_the_tick_asks_for_is_counted_however_much_the_server_keeps() {
+    let lab = Lab::with(&[("track_activity_query_size", "1MB")]);
+    let mut client = lab.client("verbose");
+    client
+        .batch_execute(&format!("begin; select '{}'", "x".repeat(100_000)))
+        .unwrap();
+    lab.watch(async |source| {
+        source.tick().await.unwrap();
+        let losses = source.losses();
+        let cut = losses.iter().find(|loss| &*loss.kind == "truncated_texts");
+        assert_eq!(cut.map(|loss| loss.count), Some(1));
+    });
+}
+
+#[test]
 fn observers_are_left_out_and_a_tick_says_what_it_cost() {
     let lab = Lab::start();
     let _other = lab.client("pgjam");
@@ -182,39 +198,6 @@ fn tags_are_read_off_every_text() {
                 Some("tenant=county-7")
             );
         }
-    });
-}
-
-#[test]
-fn counters_are_told_when_they_change() {
-    let lab = Lab::start();
-    let mut client = lab.client("worker");
-    let calls = "select n from hot where id = 2";
-    client.execute(calls, &[]).unwrap();
-    lab.watch(async |source| {
-        if !source.has_counters() {
-            return;
-        }
-        let first = source.counters().await.unwrap().unwrap();
-        assert!(!first.rows.is_empty());
-        let work = move || {
-            for _ in 0..3 {
-                client.execute(calls, &[]).unwrap();
-            }
-        };
-        tokio::task::spawn_blocking(work).await.unwrap();
-        let second = source.counters().await.unwrap().unwrap();
-        assert!(second.at > first.at);
-        assert!(second.rows.len() < first.rows.len());
-        let grown = second.rows.iter().any(|row| {
-            let before = first
-                .rows
-                .iter()
-                .find(|b| (b.database, b.query_id) == (row.database, row.query_id));
-            before
-                .is_some_and(|before| row.calls - before.calls == 3 && row.rows - before.rows == 3)
-        });
-        assert!(grown, "{second:#?}");
     });
 }
 
@@ -268,37 +251,4 @@ fn a_server_that_goes_away_is_said_to_be_gone() {
         };
         assert!(matches!(error, SampleError::Gone(_)), "{error}");
     });
-}
-
-#[test]
-fn relations_of_another_database_are_named_through_a_connection_of_their_own() {
-    let lab = Lab::start();
-    lab.client("setup")
-        .batch_execute("create database other")
-        .unwrap();
-    let mut holder = lab.client_in("other", "holder");
-    holder.batch_execute("create table far (id int)").unwrap();
-    holder.batch_execute("begin; lock table far").unwrap();
-    let mut waiter = lab.client_in("other", "victim");
-    let token = waiter.cancel_token();
-    let thread = std::thread::spawn(move || waiter.batch_execute("select * from far").is_err());
-    lab.until("select exists (select from pg_stat_activity where wait_event_type = 'Lock')");
-    let dsn = lab.server.dsn("postgres", "postgres");
-    let options = Options {
-        target: Some(Target::resolve(Some(&dsn), &Environment::default()).unwrap()),
-        ..quick()
-    };
-    let names = lab.watch_in("postgres", options, async |source| {
-        let snapshot = source.tick().await.unwrap();
-        let names = source.names(&snapshot).await;
-        assert_eq!(source.names(&snapshot).await, [], "each is asked for once");
-        assert_eq!(source.losses(), []);
-        names
-    });
-    assert!(
-        names.iter().any(|name| &*name.name == "public.far"),
-        "{names:#?}"
-    );
-    token.cancel_query(NoTls).unwrap();
-    assert!(thread.join().unwrap());
 }

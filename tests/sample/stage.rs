@@ -20,14 +20,22 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// Starts a server with further settings.
+    pub(crate) fn with(settings: &[(&str, &str)]) -> Self {
+        let ours = [
+            ("max_prepared_transactions", "5"),
+            ("compute_query_id", "on"),
+        ];
         let options = ServerOptions {
             fsync: false,
-            settings: [
-                ("max_prepared_transactions", "5"),
-                ("compute_query_id", "on"),
-            ]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .to_vec(),
+            settings: ours
+                .iter()
+                .chain(settings)
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
             ..ServerOptions::default()
         };
         let lab = Self {
@@ -50,7 +58,12 @@ impl Lab {
 
     /// Runs `sql` in a thread of its own, where it waits.
     pub(crate) fn behind(&self, name: &str, sql: &str) -> Waiter {
-        let mut client = self.client(name);
+        self.behind_in("postgres", name, sql)
+    }
+
+    /// The same in another database.
+    pub(crate) fn behind_in(&self, database: &str, name: &str, sql: &str) -> Waiter {
+        let mut client = self.client_in(database, name);
         let pid = pid(&mut client);
         let token = client.cancel_token();
         let sql = sql.to_owned();
@@ -133,6 +146,7 @@ impl Drop for Waiter {
 pub(crate) fn quick() -> Options {
     Options {
         hz: 100.0,
+        budget: 1.0,
         ..Options::default()
     }
 }

@@ -2,9 +2,10 @@
 
 use pgjam::pg::LockMode;
 use pgjam::query;
+use pgjam::sample::live::Options;
 use pgjam::sample::{NameKind, State};
 
-use crate::stage::{Lab, locks_of, pid, session};
+use crate::stage::{Lab, locks_of, pid, quick, session};
 
 #[test]
 fn a_row_lock_wait_shows_who_waits_for_whom_and_on_which_table() {
@@ -178,4 +179,27 @@ fn a_quiet_server_is_not_asked_for_its_locks() {
     let busy = calls();
     assert!(busy[0].contains("actual time"), "{busy:#?}");
     assert!(busy[1].contains("never executed"), "{busy:#?}");
+}
+
+#[test]
+fn a_pace_over_the_budget_is_lowered_but_never_below_two_looks_a_second_while_locks_are_waited_for()
+{
+    let lab = Lab::start();
+    let mut holder = lab.client("holder");
+    holder.batch_execute("begin; lock hot").unwrap();
+    let _waiter = lab.behind("waiter", "select n from hot");
+    let options = Options {
+        budget: 1e-6,
+        ..quick()
+    };
+    lab.watch_in("postgres", options, async |source| {
+        source.tick().await.unwrap();
+        for _ in 0..4 {
+            let span = source.tick().await.unwrap().tick.span.as_micros();
+            assert!((250_000..=750_000).contains(&span), "{span}");
+        }
+        let losses = source.losses();
+        let lowered = losses.iter().find(|loss| &*loss.kind == "lowered_pace");
+        assert_eq!(lowered.map(|loss| loss.count), Some(4));
+    });
 }

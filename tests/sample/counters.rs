@@ -1,0 +1,166 @@
+//! What `pg_stat_statements` counts, and what became of it.
+
+use pgjam::sample::StatementCounters;
+
+use crate::stage::Lab;
+
+#[test]
+fn counters_are_told_when_they_change() {
+    let lab = Lab::start();
+    let mut client = lab.client("worker");
+    let calls = "select n from hot where id = 2";
+    client.execute(calls, &[]).unwrap();
+    lab.watch(async |source| {
+        if !source.has_counters() {
+            return;
+        }
+        let first = source.counters().await.unwrap().unwrap();
+        assert!(!first.rows.is_empty());
+        let work = move || {
+            for _ in 0..3 {
+                client.execute(calls, &[]).unwrap();
+            }
+        };
+        tokio::task::spawn_blocking(work).await.unwrap();
+        let second = source.counters().await.unwrap().unwrap();
+        assert!(second.at > first.at);
+        assert!(second.rows.len() < first.rows.len());
+        let grown = second.rows.iter().any(|row| {
+            let before = first
+                .rows
+                .iter()
+                .find(|b| (b.database, b.query_id) == (row.database, row.query_id));
+            before.is_some_and(|before| {
+                row.calls
+                    .zip(before.calls)
+                    .is_some_and(|(now, before)| now - before == 3)
+                    && row.rows - before.rows == 3
+            })
+        });
+        assert!(grown, "{second:#?}");
+    });
+}
+
+#[test]
+fn an_entry_that_is_no_more_is_told_once_and_told_anew_when_it_comes_back() {
+    let lab = Lab::start();
+    if !lab.server.has_statements() {
+        return;
+    }
+    let mut client = lab.client("worker");
+    let call = "select n from hot where id = 2";
+    client.execute(call, &[]).unwrap();
+    let forget = "select pg_stat_statements_reset(0, 0, queryid) from pg_stat_statements
+                   where query like 'select n from hot%'";
+    lab.watch(async |source| {
+        let first = source.counters().await.unwrap().unwrap();
+        let mut client = tokio::task::spawn_blocking(move || {
+            client.batch_execute(forget).unwrap();
+            client
+        })
+        .await
+        .unwrap();
+        let second = source.counters().await.unwrap().unwrap();
+        let gone: Vec<_> = second
+            .rows
+            .iter()
+            .filter(|row| row.calls.is_none())
+            .collect();
+        let [gone] = gone[..] else {
+            panic!("not one entry is gone: {second:#?}")
+        };
+        let is_it = |row: &&StatementCounters| row.query_id == gone.query_id;
+        assert!(
+            first
+                .rows
+                .iter()
+                .find(is_it)
+                .is_some_and(|row| row.calls == Some(1))
+        );
+        let third = source.counters().await.unwrap().unwrap();
+        assert_eq!(third.rows.iter().find(is_it), None);
+
+        tokio::task::spawn_blocking(move || client.execute(call, &[]).unwrap())
+            .await
+            .unwrap();
+        let fourth = source.counters().await.unwrap().unwrap();
+        assert!(
+            fourth
+                .rows
+                .iter()
+                .find(is_it)
+                .is_some_and(|row| row.calls == Some(1))
+        );
+    });
+}
+
+#[test]
+fn what_a_function_calls_is_not_counted_as_a_call_of_a_client() {
+    let lab = Lab::with(&[("pg_stat_statements.track", "all")]);
+    if !lab.server.has_statements() {
+        return;
+    }
+    let mut client = lab.client("worker");
+    client
+        .batch_execute(
+            "create function nested() returns void language plpgsql as
+               $$ begin for i in 1..70 loop perform n from hot where id = i; end loop; end $$;
+             select pg_stat_statements_reset(); select nested()",
+        )
+        .unwrap();
+    let inner = "select exists (select from pg_stat_statements where calls = 70 and not toplevel)";
+    lab.until(inner);
+    assert!(!calls(&lab).contains(&70), "{:?}", calls(&lab));
+}
+
+#[test]
+fn an_extension_that_does_not_know_the_outermost_calls_is_read_all_the_same() {
+    let lab = Lab::start();
+    if !lab.server.has_statements() {
+        return;
+    }
+    let mut client = lab.client("worker");
+    client
+        .batch_execute(
+            "drop extension pg_stat_statements; create extension pg_stat_statements version '1.8'",
+        )
+        .unwrap();
+    for _ in 0..70 {
+        client
+            .execute("select n from hot where id = 2", &[])
+            .unwrap();
+    }
+    assert!(calls(&lab).contains(&70), "{:?}", calls(&lab));
+}
+
+#[test]
+fn counters_that_do_not_come_in_time_are_counted_and_left_in_peace() {
+    let lab = Lab::start();
+    if !lab.server.has_statements() {
+        return;
+    }
+    lab.client("setup")
+        .batch_execute(
+            "alter function pg_stat_statements(boolean) rename to fast;
+             create function pg_stat_statements(boolean) returns setof pg_stat_statements
+               language sql as 'select null::public.pg_stat_statements from pg_sleep(60)';
+             alter role postgres set statement_timeout = '300ms'",
+        )
+        .unwrap();
+    lab.watch(async |source| {
+        assert!(source.should_count());
+        assert_eq!(source.counters().await.unwrap(), None);
+        let losses = source.losses();
+        let told = losses
+            .iter()
+            .find(|loss| &*loss.kind == "timed_out_counters");
+        assert_eq!(told.map(|loss| loss.count), Some(1));
+        assert!(source.has_counters() && !source.should_count());
+    });
+}
+
+/// Reads how often each statement was called.
+fn calls(lab: &Lab) -> Vec<i64> {
+    let counters = lab.watch(async |source| source.counters().await.unwrap().unwrap());
+    counters.rows.iter().filter_map(|row| row.calls).collect()
+}
