@@ -115,7 +115,7 @@ fn counters(look: i32) -> Counters {
         at,
         database: Oid(5),
         query_id: QueryId(n),
-        calls: i64::from(look) * (40 + n + i64::from(look) % 3),
+        calls: Some(i64::from(look) * (40 + n + i64::from(look) % 3)),
         exec_ms: 0.0,
         rows: 0,
         blocks_hit: 0,

@@ -1,7 +1,5 @@
 //! Trees as people read them.
 
-use std::time::{Duration, Instant};
-
 use insta::assert_snapshot;
 use unicode_width::UnicodeWidthStr;
 
@@ -30,15 +28,8 @@ fn nobody_waiting_is_one_calm_line() {
 }
 
 #[test]
-fn six_hundred_waiters_on_one_row_make_a_page_in_milliseconds() {
-    let convoy = convoy(600);
-    let began = Instant::now();
-    let page = drawn(&convoy);
-    assert!(
-        began.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        began.elapsed()
-    );
+fn six_hundred_waiters_on_one_row_make_one_page() {
+    let page = drawn(&convoy(600));
     assert!(page.lines().count() < 30);
     assert_snapshot!("tree_convoy", page);
 }

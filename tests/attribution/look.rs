@@ -90,7 +90,7 @@ pub(crate) fn counters(now: Micros, calls: &HashMap<&'static str, i64>) -> Count
             at: at(now),
             database: DATABASE,
             query_id: query_id(text),
-            calls: *calls,
+            calls: Some(*calls),
             exec_ms: 0.0,
             rows: *calls,
             blocks_hit: 0,

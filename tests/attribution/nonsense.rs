@@ -179,7 +179,7 @@ fn counters(query_ids: Vec<QueryId>) -> impl Strategy<Value = Counters> {
                 at,
                 database: Oid(database),
                 query_id,
-                calls,
+                calls: Some(calls),
                 exec_ms: 1.0,
                 rows: 0,
                 blocks_hit: 0,

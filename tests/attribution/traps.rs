@@ -175,7 +175,8 @@ fn counters_that_were_reset_cost_a_block_and_no_more() {
     for counters in later {
         for row in &mut counters.rows {
             let before = lost.rows.iter().find(|lost| lost.query_id == row.query_id);
-            row.calls -= before.map_or(0, |row| row.calls);
+            let before = before.and_then(|lost| lost.calls).unwrap_or(0);
+            row.calls = row.calls.map(|calls| calls - before);
         }
     }
     let diagnosis = still_proved(&recording, &truth);
