@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::attribution::Book;
 use crate::attribution::cause::{Cell, InTheWay};
 use crate::attribution::charge::{Charge, tally};
-use crate::attribution::event::{EventGroup, Happening};
+use crate::attribution::event::{EventGroup, Happening, ONBOARDED};
 use crate::attribution::finding::{
     Amplifier, Blocker, Cause, CauseLock, EventEffect, Growth, Part, Split, Victim, WhatIf,
 };
@@ -134,7 +134,7 @@ pub(super) fn cause(
     };
     let event = system.as_deref().and_then(|system| {
         let arrived = |&&member: &&usize| {
-            events[member].kind == "system-onboarded" && *events[member].label == *system
+            events[member].kind == ONBOARDED && *events[member].label == *system
         };
         group?
             .members

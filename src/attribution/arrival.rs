@@ -4,7 +4,7 @@ use crate::attribution::Book;
 use crate::attribution::account::event_id;
 use crate::attribution::cause::InTheWay;
 use crate::attribution::charge::SystemId;
-use crate::attribution::event::{EventGroup, Happening};
+use crate::attribution::event::{EventGroup, Happening, ONBOARDED};
 use crate::attribution::finding::{Effect, Event, Finding, Scope, Verdict};
 use crate::attribution::window::Window;
 use crate::time::{Rfc3339, Span};
@@ -14,7 +14,7 @@ const LITTLE_OF_WAITS: f64 = 0.02;
 /// … nor did who keeps less than this much of a session waiting, on average …
 const LITTLE_OF_A_SESSION: f64 = 0.005;
 /// … provided that so much was watched.
-const WATCHED: Span = Span::from_secs(15);
+const WATCHED: Span = Span::from_secs(10);
 
 /// Words the events, each with what its system did to others.
 pub(super) fn events(
@@ -32,15 +32,12 @@ pub(super) fn events(
         let id = event_id(place);
         let group = group_of(place);
         let after = group.and_then(|group| groups[group].after.as_ref());
-        let system = book
-            .charges
-            .systems
-            .find(&event.label)
-            .filter(|_| !event.declared);
+        // One that was never seen at work has no number, and did nothing.
+        let system = book.charges.systems.find(&event.label);
         Event {
             effect: after
-                .zip(system)
-                .map(|(after, system)| effect(book, &id, system, after, findings)),
+                .filter(|_| event.kind == ONBOARDED)
+                .map(|after| effect(book, &id, system, after, findings)),
             id,
             kind: event.kind,
             label: event.label.to_string(),
@@ -63,7 +60,7 @@ pub(super) fn events(
 fn effect(
     book: &Book<'_>,
     id: &str,
-    system: SystemId,
+    system: Option<SystemId>,
     after: &Window,
     findings: &[Finding],
 ) -> Effect {
@@ -71,11 +68,12 @@ fn effect(
     for charge in &book.charges.all {
         let cell = book.charges.cells.get(charge.cell);
         let within = after.contains(book.charges.looks[charge.tick].at);
-        if charge.system == Some(system) || !within || !cell.class.has_holder() {
+        let own = system.is_some() && charge.system == system;
+        if own || !within || !cell.class.has_holder() {
             continue;
         }
         waits += charge.seconds;
-        if cell.blocker == InTheWay::System(Some(system)) {
+        if system.is_some() && cell.blocker == InTheWay::System(system) {
             caused += charge.seconds;
         }
     }

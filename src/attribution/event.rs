@@ -17,13 +17,16 @@ use crate::statement::Statement;
 use crate::system::Naming;
 use crate::time::{Span, Timestamp};
 
+/// The kind of event that a system's arrival is.
+pub(super) const ONBOARDED: &str = "system-onboarded";
+
 /// Events closer than this cannot be told apart by time.
 const APART: Span = Span::from_secs(10);
 /// What a new system needs to come up to its pace.
 const SETTLE: Span = Span::from_secs(1);
-/// A first write so soon after the connection dates the onboarding by the connection:
-/// the write that is seen first is rarely the first.
-const PROMPT: Span = Span::from_secs(30);
+/// A first write so soon after the connection dates the onboarding by the connection: a
+/// quick writer is mostly seen between its writes, so the first that is seen is not the first.
+const PROMPT: Span = Span::from_secs(120);
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,7 +117,7 @@ pub(super) fn happenings(
         let at = if prompt { connected } else { wrote };
         Some(Happening {
             at,
-            kind: "system-onboarded",
+            kind: ONBOARDED,
             label,
             declared: false,
         })

@@ -138,7 +138,7 @@ impl Candidate<'_> {
         let share_of_total = self.part.estimate.value / total.value;
         // Of a growth, the parts that make it up; of own work, only what makes much of it.
         let (weighs, sessions) = if self.part.cell.class.has_holder() {
-            (0.02, MATERIAL_WAITING)
+            (0.05, MATERIAL_WAITING)
         } else {
             (0.2, MATERIAL_BUSY)
         };

@@ -138,7 +138,8 @@ pub(super) struct OutputArgs {
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct WatchArgs {
-    /// Looks per second, 1 to 100.
+    /// Looks per second, 1 to 100; fewer where they would take more than 2 % of the server's
+    /// time.
     #[arg(long, default_value_t = 10.0, value_parser = hertz)]
     pub(super) hz: f64,
     /// Where the recording goes; by default a new folder among the temporary files.

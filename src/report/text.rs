@@ -32,7 +32,12 @@ pub fn render(report: &Report, style: &Style) -> String {
             in_full(&mut page, style, worded, earlier, &report.headline);
         }
     }
-    if let Some(split) = report.diagnosis.splits.first() {
+    // A growth that no finding speaks of is no news.
+    let grown = report
+        .findings
+        .iter()
+        .any(|worded| worded.finding.growth.is_some());
+    if let Some(split) = report.diagnosis.splits.first().filter(|_| grown) {
         waterfall(&mut page, style, report, split);
     }
     if !report.diagnosis.events.is_empty() {

@@ -13,6 +13,9 @@ use crate::report::svg::{self, NARROW, WIDE};
 use crate::report::{Report, Worded};
 use crate::time::Rfc3339;
 
+/// So many victims' growth is drawn; all of it is in the JSON.
+const MOST_WATERFALLS: usize = 6;
+
 /// More characters of one statement than this are cut, with a note.
 const LONGEST_SQL: usize = 4_000;
 
@@ -145,6 +148,7 @@ impl Page {
             waterfalls: diagnosis
                 .splits
                 .iter()
+                .take(MOST_WATERFALLS)
                 .map(|split| Waterfall {
                     victim: victim_words(
                         split.victim.system.as_deref(),
