@@ -17,4 +17,6 @@ mkdir -p "$examples"
 "$pgjam" --quiet --color never report "$recording" --output "$examples/county-rollout.txt" \
     --html "$examples/county-rollout.html" --svg "$examples"
 "$pgjam" --quiet report "$recording" --format json --output "$examples/county-rollout.json"
+# The throw-away server's folder has another name every time.
+sed -i -E 's#/[^ "<]*/pgjam-[A-Za-z0-9]{6}:#/tmp/pgjam-lab:#g' "$examples"/county-rollout.*
 ls -l "$examples"
