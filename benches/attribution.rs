@@ -106,6 +106,7 @@ fn snapshot(tick: i32, statements: &[Statement]) -> Snapshot {
         sessions: there.map(session).collect(),
         locks,
         prepared: Vec::new(),
+        safe_snapshots: Vec::new(),
     }
 }
 

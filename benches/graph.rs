@@ -104,6 +104,7 @@ fn row_queue(waiters: i32, others: i32) -> Snapshot {
         sessions: (1..waiters + 2).map(|pid| session(pid, pid > 1)).collect(),
         locks,
         prepared: Vec::new(),
+        safe_snapshots: Vec::new(),
     }
 }
 

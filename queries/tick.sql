@@ -1,6 +1,6 @@
 -- Who is active, who waits for a heavyweight lock, and who is in the way.
 --
--- grain   one row per session, lock entry and prepared transaction of interest, and one for the tick
+-- grain   one row per session, lock entry, prepared transaction and safe-snapshot wait of interest, and one for the tick
 -- feeds   sample::Snapshot
 -- since   14 (query_id, pg_locks.waitstart)
 -- needs   pg_read_all_stats, or the rows of other roles come back blank
@@ -38,8 +38,9 @@ wanted as materialized (
 ),
 involved as materialized (
     select virtualtransaction as owner,
-           -- The other targets name their relation themselves, or have none.
-           bool_or(not granted and locktype in ('transactionid', 'spectoken')) as in_search_of_table
+           -- The other targets name their relation themselves, or have none. Both sides have locked
+           -- the table that a transaction is waited for about.
+           bool_or(locktype in ('transactionid', 'spectoken')) as in_search_of_table
       from entry
      where target in (select target from wanted)
      group by virtualtransaction
@@ -92,10 +93,14 @@ select 'session'             as kind,
        null::boolean         as fastpath,
        null::timestamptz     as waitstart,
        null::text            as gid,
-       null::timestamptz     as prepared
+       null::timestamptz     as prepared,
+       null::integer         as blocker
   from activity
  where state in ('active', 'fastpath function call', 'idle in transaction', 'idle in transaction (aborted)')
        and backend_type <> 'walsender'
+    -- The server's own processes have no state, and can be held up all the same.
+    or wait_event_type in ('Lock', 'BufferPin')
+    or wait_event in ('RecoveryConflictSnapshot', 'RecoveryConflictTablespace')
     or state = 'idle'
        and state_change > $1::timestamptz and state_change <= pg_catalog.statement_timestamp()
     or pid in (select t.pid from told t where t.contended)
@@ -103,16 +108,24 @@ union all
 select 'lock', null, null, null,
        pid, null, null, null, database, null, null, null, null, null, null, null, null, null, null, null, null, null,
        virtualtransaction, locktype, relation, page, tuple, virtualxid, transactionid, classid, objid, objsubid,
-       mode, granted, fastpath, waitstart, null, null
+       mode, granted, fastpath, waitstart, null, null, null
   from told
 union all
 select 'prepared', null, null, null,
        null, null, null, null, p.dbid, p.ownerid, null, null, null, null, null, null, null, null, null, null, null, null,
        null, null, null, null, null, null, p.transaction, null, null, null,
-       null, null, null, null, p.gid, p.prepared
+       null, null, null, null, p.gid, p.prepared, null
   from pg_catalog.pg_prepared_xact() p
  where exists (select from told where pid is null)
    and p.transaction in (select t.transactionid from told t where t.pid is null and t.granted)
+union all
+-- A deferrable transaction waits for others without a lock; 0 is a prepared one, whose name nobody tells.
+select 'safe snapshot', null, null, null,
+       a.pid, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null,
+       null, null, null, null, null, null, null, null, null, null,
+       null, null, null, null, null, null, blocker
+  from activity a, pg_catalog.unnest(pg_catalog.pg_safe_snapshot_blocking_pids(a.pid)) blocker
+ where a.wait_event = 'SafeSnapshot'
 union all
 -- Last, so that the elapsed time covers the rest. statement_timestamp is read before anything else is,
 -- and is what state_change was compared with: no completion falls between two ticks or into both.
@@ -122,4 +135,4 @@ select 'tick',
        (select pg_catalog.count(*) from activity where datid <> 0 and (backend_start is null or state = 'disabled')),
        null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null,
        null, null, null, null, null, null, null, null, null, null,
-       null, null, null, null, null, null
+       null, null, null, null, null, null, null

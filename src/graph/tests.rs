@@ -90,6 +90,7 @@ fn snapshot(locks: Vec<Lock>) -> Snapshot {
         sessions: pids.into_iter().map(session).collect(),
         locks,
         prepared: vec![],
+        safe_snapshots: vec![],
     }
 }
 

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::RecordingError;
 use crate::sample::{
-    Declared, Lock, Loss, Name, Prepared, Server, Session, StatementCounters, StatementText, Tick,
+    Declared, Lock, Loss, Name, Prepared, SafeSnapshotWait, Server, Session, StatementCounters,
+    StatementText, Tick,
 };
 use crate::time::{Span, Timestamp};
 
@@ -156,6 +157,10 @@ table! { Stamped<Lock>, "locks",
 
 table! { Stamped<Prepared>, "prepared",
     at: TIME(); transaction: UInt32; gid: Utf8; prepared: TIME(); owner: UInt32; database: UInt32;
+}
+
+table! { Stamped<SafeSnapshotWait>, "safe_snapshots",
+    at: TIME(); waiter: Int32; blocker: Int32;
 }
 
 table! { Look, "looks", at: TIME(); }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::format::{self, FORMAT, Look, MANIFEST, Manifest, Row, Stamped, TickRow};
 use super::{Recording, RecordingError};
 use crate::sample::{
-    Counters, Declared, Lock, Loss, Name, Prepared, Session, Snapshot, StatementCounters,
-    StatementText,
+    Counters, Declared, Lock, Loss, Name, Prepared, SafeSnapshotWait, Session, Snapshot,
+    StatementCounters, StatementText,
 };
 use crate::time::Timestamp;
 
@@ -77,6 +77,7 @@ fn snapshots(parts: &mut Parts<'_>) -> (Vec<Snapshot>, u64) {
             sessions: Vec::new(),
             locks: Vec::new(),
             prepared: Vec::new(),
+            safe_snapshots: Vec::new(),
         };
         snapshots.insert(row.at, empty);
     }
@@ -114,6 +115,12 @@ fn snapshots(parts: &mut Parts<'_>) -> (Vec<Snapshot>, u64) {
     for Stamped { at, row } in parts.rows::<Stamped<Prepared>>() {
         match snapshots.get_mut(&at) {
             Some(snapshot) => snapshot.prepared.push(row),
+            None => orphans += 1,
+        }
+    }
+    for Stamped { at, row } in parts.rows::<Stamped<SafeSnapshotWait>>() {
+        match snapshots.get_mut(&at) {
+            Some(snapshot) => snapshot.safe_snapshots.push(row),
             None => orphans += 1,
         }
     }

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::pg::{LockMode, Oid, Pid, QueryId, Version, Xid};
 use crate::sample::{
-    Lock, LockTarget, NameKind, Prepared, Session, State, StatementCounters, Tick,
+    Lock, LockTarget, NameKind, Prepared, SafeSnapshotWait, Session, State, StatementCounters, Tick,
 };
 use crate::statement::StatementId;
 use crate::time::{Span, Timestamp};
@@ -117,6 +117,10 @@ fn snapshot(micros: i64, sessions: i64) -> Snapshot {
             prepared: at(-9),
             owner: Oid(10),
             database: Oid(11),
+        }],
+        safe_snapshots: vec![SafeSnapshotWait {
+            waiter: Pid(1),
+            blocker: Pid(0),
         }],
     }
 }
@@ -354,7 +358,7 @@ fn torn_and_foreign_parts_are_passed_over_and_counted() {
     };
     assert_eq!(read.snapshots.len(), 2);
     assert_eq!(lost("unreadable_parts"), 3);
-    assert_eq!(lost("rows_without_tick"), 4 + 1 + 1);
+    assert_eq!(lost("rows_without_tick"), 4 + 1 + 1 + 1);
 }
 
 #[test]

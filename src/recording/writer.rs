@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::format::{self, FORMAT, Look, MANIFEST, Manifest, Row, Stamped, TickRow};
 use super::{RecordingError, reader};
 use crate::sample::{
-    Counters, Declared, Lock, Loss, Name, Prepared, Server, Session, Snapshot, StatementCounters,
-    StatementText,
+    Counters, Declared, Lock, Loss, Name, Prepared, SafeSnapshotWait, Server, Session, Snapshot,
+    StatementCounters, StatementText,
 };
 use crate::time::Timestamp;
 
@@ -31,6 +31,7 @@ pub struct Writer {
     sessions: Buffer<Stamped<Session>>,
     locks: Buffer<Stamped<Lock>>,
     prepared: Buffer<Stamped<Prepared>>,
+    safe_snapshots: Buffer<Stamped<SafeSnapshotWait>>,
     looks: Buffer<Look>,
     counters: Buffer<StatementCounters>,
     statements: Buffer<StatementText>,
@@ -82,6 +83,7 @@ impl Writer {
             sessions: Buffer::new(),
             locks: Buffer::new(),
             prepared: Buffer::new(),
+            safe_snapshots: Buffer::new(),
             looks: Buffer::new(),
             counters: Buffer::new(),
             statements: Buffer::new(),
@@ -104,6 +106,9 @@ impl Writer {
         }
         for row in snapshot.prepared.iter().cloned() {
             self.prepared.push(at, Stamped { at, row });
+        }
+        for row in snapshot.safe_snapshots.iter().copied() {
+            self.safe_snapshots.push(at, Stamped { at, row });
         }
     }
 
@@ -147,6 +152,7 @@ impl Writer {
             + self.sessions.dropped
             + self.locks.dropped
             + self.prepared.dropped
+            + self.safe_snapshots.dropped
             + self.looks.dropped
             + self.counters.dropped
             + self.statements.dropped
@@ -166,6 +172,7 @@ impl Writer {
         // Ticks go last: rows without their tick count as lost, a tick without rows would lie.
         self.locks.seal(&mut self.place)?;
         self.prepared.seal(&mut self.place)?;
+        self.safe_snapshots.seal(&mut self.place)?;
         self.sessions.seal(&mut self.place)?;
         self.ticks.seal(&mut self.place)?;
         self.counters.seal(&mut self.place)?;

@@ -14,7 +14,7 @@ use tokio_postgres::{Column, Row};
 
 use super::error::SampleError;
 use crate::pg::{LockMode, Oid, Pid, QueryId, Xid};
-use crate::sample::{Lock, LockTarget, Prepared, Session, State};
+use crate::sample::{Lock, LockTarget, Prepared, SafeSnapshotWait, Session, State};
 use crate::time::{Span, Timestamp};
 
 /// 2000-01-01, from which the server counts, in microseconds since the Unix epoch.
@@ -149,6 +149,7 @@ pub(super) struct Look<'r> {
     /// By owner and target, each once.
     pub(super) locks: Vec<Lock>,
     pub(super) prepared: Vec<Prepared>,
+    pub(super) safe_snapshots: Vec<SafeSnapshotWait>,
 }
 
 /// Decodes ticks.
@@ -181,6 +182,10 @@ impl Decoder {
                     None => look.unknown_modes += 1,
                 },
                 b"prepared" => look.prepared.push(self.prepared(row)?),
+                b"safe snapshot" => look.safe_snapshots.push(SafeSnapshotWait {
+                    waiter: Pid(self.columns.get(row, "pid")?),
+                    blocker: Pid(self.columns.get(row, "blocker")?),
+                }),
                 _ => {
                     look.at = self.instant(row, "at")?.unwrap_or_default();
                     look.server = Span::from_micros(self.columns.get(row, "server_us")?);
@@ -198,6 +203,8 @@ impl Decoder {
         look.locks.dedup_by(|b, a| {
             (&a.owner, &a.target, a.mode, a.granted) == (&b.owner, &b.target, b.mode, b.granted)
         });
+        look.safe_snapshots.sort_unstable();
+        look.safe_snapshots.dedup();
         Ok(look)
     }
 

@@ -202,6 +202,7 @@ impl<'c> Source<'c> {
             sessions,
             locks: look.locks,
             prepared: look.prepared,
+            safe_snapshots: look.safe_snapshots,
         })
     }
 

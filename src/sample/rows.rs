@@ -19,6 +19,8 @@ pub struct Snapshot {
     pub locks: Vec<Lock>,
     /// Prepared transactions, only when one of them is in somebody's way.
     pub prepared: Vec<Prepared>,
+    /// Who waits for whom to take a safe snapshot, without any lock.
+    pub safe_snapshots: Vec<SafeSnapshotWait>,
 }
 
 /// One look: when, what it stands for, what it cost.
@@ -221,6 +223,17 @@ pub struct Prepared {
     pub owner: Oid,
     /// Where.
     pub database: Oid,
+}
+
+/// A `SERIALIZABLE READ ONLY DEFERRABLE` transaction that waits for another one to end.
+///
+/// One for each in its way, as `pg_safe_snapshot_blocking_pids()` tells them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SafeSnapshotWait {
+    /// Who waits.
+    pub waiter: Pid,
+    /// For whom: 0 stands for a prepared transaction, which the server does not name.
+    pub blocker: Pid,
 }
 
 /// One look at `pg_stat_statements`.

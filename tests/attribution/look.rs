@@ -139,6 +139,7 @@ pub(crate) fn snapshot(
         sessions: workers.iter().enumerate().filter_map(session).collect(),
         locks,
         prepared: Vec::new(),
+        safe_snapshots: Vec::new(),
     }
 }
 

@@ -7,8 +7,8 @@ use pgjam::pg::{LockMode, Oid, Pid, QueryId, Xid};
 use pgjam::recording::Recording;
 use pgjam::report::{Report, json};
 use pgjam::sample::{
-    Counters, Declared, Lock, LockTarget, Prepared, Session, Snapshot, State, StatementCounters,
-    Tick,
+    Counters, Declared, Lock, LockTarget, Prepared, SafeSnapshotWait, Session, Snapshot, State,
+    StatementCounters, Tick,
 };
 use pgjam::statement::StatementId;
 use pgjam::system::Naming;
@@ -148,6 +148,10 @@ fn snapshot(statements: Vec<StatementId>) -> impl Strategy<Value = Snapshot> {
             owner: Oid(1),
             database: Oid(1),
         });
+    let safe_snapshot = (0..6_i32, 0..6_i32).prop_map(|(waiter, blocker)| SafeSnapshotWait {
+        waiter: Pid(waiter),
+        blocker: Pid(blocker),
+    });
     (
         instant(),
         0..600_i64,
@@ -155,18 +159,22 @@ fn snapshot(statements: Vec<StatementId>) -> impl Strategy<Value = Snapshot> {
         prop::collection::vec(session(statements), 0..7),
         prop::collection::vec(lock(), 0..10),
         prop::collection::vec(prepared, 0..2),
+        prop::collection::vec(safe_snapshot, 0..3),
     )
-        .prop_map(|(at, span, missed, sessions, locks, prepared)| Snapshot {
-            tick: Tick {
-                at,
-                span: Span::from_millis(span),
-                server: Span::from_micros(700),
-                missed,
+        .prop_map(
+            |(at, span, missed, sessions, locks, prepared, safe_snapshots)| Snapshot {
+                tick: Tick {
+                    at,
+                    span: Span::from_millis(span),
+                    server: Span::from_micros(700),
+                    missed,
+                },
+                sessions,
+                locks,
+                prepared,
+                safe_snapshots,
             },
-            sessions,
-            locks,
-            prepared,
-        })
+        )
 }
 
 fn counters(query_ids: Vec<QueryId>) -> impl Strategy<Value = Counters> {

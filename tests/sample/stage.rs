@@ -63,6 +63,17 @@ impl Lab {
 
     /// The same in another database.
     pub(crate) fn behind_in(&self, database: &str, name: &str, sql: &str) -> Waiter {
+        let is_behind = "wait_event_type = 'Lock'";
+        self.waiting(database, name, sql, is_behind)
+    }
+
+    /// Runs `sql` in a thread of its own, where it waits for `event`.
+    pub(crate) fn behind_for(&self, event: &str, name: &str, sql: &str) -> Waiter {
+        let is_behind = format!("wait_event = '{event}'");
+        self.waiting("postgres", name, sql, &is_behind)
+    }
+
+    fn waiting(&self, database: &str, name: &str, sql: &str, is_behind: &str) -> Waiter {
         let mut client = self.client_in(database, name);
         let pid = pid(&mut client);
         let token = client.cancel_token();
@@ -76,7 +87,7 @@ impl Lab {
             thread: Some(thread),
         };
         self.until(&format!(
-            "select exists (select from pg_stat_activity where pid = {pid} and wait_event_type = 'Lock')"
+            "select exists (select from pg_stat_activity where pid = {pid} and {is_behind})"
         ));
         waiter
     }

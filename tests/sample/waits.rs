@@ -1,9 +1,9 @@
 //! What a tick shows of those who wait for locks.
 
-use pgjam::pg::LockMode;
+use pgjam::pg::{LockMode, Pid};
 use pgjam::query;
 use pgjam::sample::live::Options;
-use pgjam::sample::{NameKind, State};
+use pgjam::sample::{NameKind, SafeSnapshotWait, State};
 
 use crate::stage::{Lab, locks_of, pid, quick, session};
 
@@ -122,6 +122,53 @@ fn a_prepared_transaction_in_the_way_comes_with_its_gid() {
     assert_eq!(
         Some(snapshot.prepared[0].transaction),
         asked[0].target.transactionid
+    );
+}
+
+#[test]
+fn a_wait_for_a_safe_snapshot_names_the_transaction_in_its_way() {
+    let lab = Lab::start();
+    let mut writer = lab.client("writer");
+    let written_by = pid(&mut writer);
+    writer
+        .batch_execute("begin isolation level serializable; update hot set n = n + 1 where id = 1")
+        .unwrap();
+    let reader = lab.behind_for(
+        "SafeSnapshot",
+        "reader",
+        "begin isolation level serializable read only deferrable; select * from hot",
+    );
+
+    let snapshot = lab.look();
+
+    let wait = SafeSnapshotWait {
+        waiter: Pid(reader.pid),
+        blocker: Pid(written_by),
+    };
+    assert_eq!(snapshot.safe_snapshots, [wait]);
+    assert_eq!(
+        session(&snapshot, written_by).state,
+        State::IdleInTransaction
+    );
+}
+
+#[test]
+fn who_holds_a_transaction_that_is_waited_for_tells_the_tables_it_has_locked() {
+    let lab = Lab::start();
+    let mut holder = lab.client("holder");
+    let held_by = pid(&mut holder);
+    holder
+        .batch_execute("begin; insert into hot values (7, 0)")
+        .unwrap();
+    let _waiter = lab.behind("victim", "insert into hot values (7, 1)");
+
+    let snapshot = lab.look();
+
+    let locked = locks_of(&snapshot, held_by, "relation", true);
+    assert!(
+        locked
+            .iter()
+            .any(|lock| lock.mode == LockMode::RowExclusive)
     );
 }
 
