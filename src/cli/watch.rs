@@ -167,7 +167,7 @@ impl Watch<'_> {
                 screen.page(&live.first_screen(&snapshot, screen));
             }
             progress.at(&live.status(&snapshot));
-            recorder.take(Entry::Snapshot(snapshot));
+            recorder.take(Entry::Snapshot(Box::new(snapshot)));
             if let Some(trouble) = recorder.trouble() {
                 screen.note(&format!("the recording waits in memory: {trouble}"));
             }

@@ -11,28 +11,42 @@
 //! - A *hard* edge runs to an owner that holds a conflicting mode on the target, a
 //!   *soft* edge to one that asked for a conflicting mode earlier. Fast-path entries
 //!   never make an edge: whatever can block has left the fast path.
+//! - Hard edges are exact. A soft edge rests on the order of a queue, which the server
+//!   does not show, and says how sure it is.
 //! - A node is a backend, or a prepared transaction; parallel workers are their leader.
-//! - A node with no outgoing edge waits for no lock. These are the roots, and blame
+//! - A node with no outgoing edge waits for nobody. These are the roots, and blame
 //!   ends there. Time that enters a cycle stays with the backends in it.
 //! - Soft edges number on the order of *n²* in a queue of *n*: they are computed when
 //!   asked for, and blame takes them only where a waiter has no hard edge.
 //!
 //! Nothing here can fail and nothing here does I/O.
 
+mod blame;
+mod edges;
+mod queue;
+mod reach;
 mod table;
+mod target;
 pub mod view;
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 
 use petgraph::Direction;
-use petgraph::algo::tarjan_scc;
+use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::pg::{LockMode, Pid};
 use crate::sample::{Lock, LockTarget, Prepared, Session, Snapshot};
 use crate::time::{Span, Timestamp};
 
+pub use blame::Blame;
+pub use edges::Soft;
+pub use queue::Certainty;
+use queue::Queue;
+use reach::Reach;
 pub use table::{Basis, Table};
 
 /// Who waits or is waited for.
@@ -46,6 +60,15 @@ pub enum Party {
     Unlisted(Arc<str>),
 }
 
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Backend(pid) => pid.fmt(f),
+            Self::Prepared(name) | Self::Unlisted(name) => f.write_str(name),
+        }
+    }
+}
+
 /// One request that has not been granted.
 #[derive(Clone, Debug)]
 pub struct Wait<'a> {
@@ -53,20 +76,20 @@ pub struct Wait<'a> {
     pub request: &'a Lock,
     /// Those who hold a conflicting mode.
     pub hard: Vec<NodeIndex>,
-    /// Which queue it stands in, and where.
-    queue: usize,
-    position: usize,
+    /// Whether a member of its own lock group is in the way: the workers of a parallel query
+    /// extend a table one at a time, and conflict about nothing else.
+    pub within_group: bool,
+    /// Which target's queue it stands in, and where.
+    target: usize,
+    place: usize,
 }
 
-/// A waiting entry within its queue.
-#[derive(Clone, Copy, Debug)]
-struct Queued<'a> {
-    node: NodeIndex,
-    request: &'a Lock,
+/// A target that somebody waits for.
+#[derive(Debug)]
+struct Contended<'a> {
+    holders: Vec<(NodeIndex, LockMode)>,
+    queue: Queue<'a>,
 }
-
-/// A node's share in the blame for a wait; the shares of one waiter sum to 1.
-pub type Blame = Arc<[(NodeIndex, f64)]>;
 
 /// Who waits for whom at one instant.
 #[derive(Debug)]
@@ -78,10 +101,14 @@ pub struct WaitGraph<'a> {
     /// Edges that carry blame: the hard ones, or the soft ones of who has no hard one.
     graph: DiGraph<Party, ()>,
     waits: HashMap<NodeIndex, Vec<Wait<'a>>>,
-    queues: Vec<Vec<Queued<'a>>>,
+    /// Whom a node waits for to take a safe snapshot, which takes no lock.
+    snapshot_waits: HashMap<NodeIndex, Vec<NodeIndex>>,
+    targets: Vec<Contended<'a>>,
     blame: Vec<Blame>,
     /// Those whose wait leads back to themselves.
     cyclic: HashSet<NodeIndex>,
+    /// Every edge there is, drawn when first asked for.
+    reach: OnceCell<Reach>,
 }
 
 impl<'a> WaitGraph<'a> {
@@ -99,9 +126,11 @@ impl<'a> WaitGraph<'a> {
             nodes: HashMap::new(),
             graph: DiGraph::new(),
             waits: HashMap::new(),
-            queues: Vec::new(),
+            snapshot_waits: HashMap::new(),
+            targets: Vec::new(),
             blame: Vec::new(),
             cyclic: HashSet::new(),
+            reach: OnceCell::new(),
         };
         for lock in &snapshot.locks {
             graph.owned.entry(&lock.owner).or_default().push(lock);
@@ -110,9 +139,10 @@ impl<'a> WaitGraph<'a> {
         for entries in contended(&snapshot.locks) {
             graph.add_target(&entries, &gids);
         }
+        graph.add_snapshot_waits();
         graph.connect();
-        let order = tarjan_scc(&graph.graph);
-        graph.blame = blame(&graph.graph, &order);
+        let order = kosaraju_scc(&graph.graph);
+        graph.blame = blame::divide(&graph.graph, &order);
         graph.cyclic = order
             .into_iter()
             .filter(|members| members.len() > 1)
@@ -146,13 +176,16 @@ impl<'a> WaitGraph<'a> {
 
     /// Gives the node of an entry's owner, making it if it is new.
     fn node(&mut self, lock: &Lock, gids: &HashMap<&str, Arc<str>>) -> NodeIndex {
-        let party = match lock.pid {
+        self.node_of(match lock.pid {
             Some(pid) => Party::Backend(self.leader(pid)),
             None => match gids.get(&*lock.owner) {
                 Some(gid) => Party::Prepared(Arc::clone(gid)),
                 None => Party::Unlisted(Arc::clone(&lock.owner)),
             },
-        };
+        })
+    }
+
+    fn node_of(&mut self, party: Party) -> NodeIndex {
         let graph = &mut self.graph;
         *self
             .nodes
@@ -177,73 +210,58 @@ impl<'a> WaitGraph<'a> {
             if lock.granted {
                 holders.push((node, lock.mode));
             } else {
-                requests.push(Queued {
-                    node,
-                    request: lock,
-                });
+                requests.push((node, lock, self.wait_start(lock)));
             }
         }
-        let queue = self.in_order(requests, &holders);
-        for (position, &Queued { node, request }) in queue.iter().enumerate() {
-            // The same node is itself, or another member of its lock group.
-            let mut hard: Vec<NodeIndex> = holders
+        let queue = Queue::of(requests, &holders);
+        for (place, entry) in queue.entries().iter().enumerate() {
+            let (node, request) = (entry.node, entry.request);
+            let conflicting = holders
                 .iter()
-                .filter(|(holder, mode)| *holder != node && mode.conflicts_with(request.mode))
+                .filter(|(_, mode)| mode.conflicts_with(request.mode));
+            // The same node is itself, or another member of its lock group.
+            let mut hard: Vec<NodeIndex> = conflicting
+                .clone()
                 .map(|&(holder, _)| holder)
+                .filter(|&holder| holder != node)
                 .collect();
             hard.sort_unstable();
             hard.dedup();
             let wait = Wait {
                 request,
                 hard,
-                queue: self.queues.len(),
-                position,
+                within_group: &*request.target.locktype == "extend"
+                    && conflicting.clone().any(|&(holder, _)| holder == node),
+                target: self.targets.len(),
+                place,
             };
             self.waits.entry(node).or_default().push(wait);
         }
-        self.queues.push(queue);
+        self.targets.push(Contended { holders, queue });
     }
 
-    /// Puts requests in the order in which the server would grant them.
-    ///
-    /// By start of the wait; but who already holds something that conflicts with an
-    /// earlier request goes before it. Source: `JoinWaitQueue` in
-    /// `src/backend/storage/lmgr/proc.c`.
-    fn in_order(
-        &self,
-        mut requests: Vec<Queued<'a>>,
-        holders: &[(NodeIndex, LockMode)],
-    ) -> Vec<Queued<'a>> {
-        requests.sort_by_key(|queued| {
-            let since = self.wait_start(queued.request);
-            (since.is_none(), since, queued.request.pid)
-        });
-        let holding: HashSet<NodeIndex> = holders.iter().map(|&(node, _)| node).collect();
-        let mut queue: Vec<Queued<'a>> = Vec::with_capacity(requests.len());
-        for queued in requests {
-            let before = holding.contains(&queued.node).then(|| {
-                queue.iter().position(|earlier| {
-                    holders.iter().any(|&(node, mode)| {
-                        node == queued.node && mode.conflicts_with(earlier.request.mode)
-                    })
-                })
+    /// Takes up those who wait for others without any lock, to read what never has to be undone.
+    fn add_snapshot_waits(&mut self) {
+        for wait in &self.snapshot.safe_snapshots {
+            let waiter = self.node_of(Party::Backend(self.leader(wait.waiter)));
+            let blocker = self.node_of(match wait.blocker {
+                Pid(0) => Party::Unlisted("a prepared transaction".into()),
+                pid => Party::Backend(self.leader(pid)),
             });
-            match before.flatten() {
-                Some(position) => queue.insert(position, queued),
-                None => queue.push(queued),
+            if waiter != blocker {
+                self.snapshot_waits.entry(waiter).or_default().push(blocker);
             }
         }
-        queue
     }
 
     /// Gives the start of a wait; none where the server does not say or says it wrongly.
     ///
-    /// `waitstart` may hold the value of an earlier wait: one from before the
-    /// statement began is no answer.
+    /// `waitstart` may hold the value of an earlier wait: one from before the statement or the
+    /// transaction began is no answer.
     fn wait_start(&self, request: &Lock) -> Option<Timestamp> {
         let since = request.waitstart?;
         let session = self.sessions.get(&request.pid?);
-        let began = session.and_then(|session| session.query_start);
+        let began = session.and_then(|session| session.query_start.max(session.xact_start));
         began.is_none_or(|began| since >= began).then_some(since)
     }
 
@@ -252,13 +270,15 @@ impl<'a> WaitGraph<'a> {
         let mut edges = Vec::new();
         for (&node, waits) in &self.waits {
             for wait in waits {
-                let blockers = if wait.hard.is_empty() {
-                    self.soft(wait)
+                if wait.hard.is_empty() {
+                    edges.extend(self.ahead(wait).map(|blocker| (node, blocker)));
                 } else {
-                    wait.hard.clone()
-                };
-                edges.extend(blockers.into_iter().map(|blocker| (node, blocker)));
+                    edges.extend(wait.hard.iter().map(|&blocker| (node, blocker)));
+                }
             }
+        }
+        for (&node, blockers) in &self.snapshot_waits {
+            edges.extend(blockers.iter().map(|&blocker| (node, blocker)));
         }
         edges.sort_unstable();
         edges.dedup();
@@ -267,21 +287,19 @@ impl<'a> WaitGraph<'a> {
         }
     }
 
-    /// Lists those who are ahead in the queue with a conflicting request and hold nothing
-    /// that conflicts.
+    /// Gives whom a node waits for to take a safe snapshot: a deferrable transaction reads only
+    /// when no writer can make what it sees inconsistent any more.
     #[must_use]
-    pub fn soft(&self, wait: &Wait<'_>) -> Vec<NodeIndex> {
-        let queue = &self.queues[wait.queue];
-        let waiter = queue[wait.position].node;
-        let mut ahead: Vec<NodeIndex> = queue[..wait.position]
-            .iter()
-            .filter(|queued| queued.request.mode.conflicts_with(wait.request.mode))
-            .map(|queued| queued.node)
-            .filter(|node| *node != waiter && !wait.hard.contains(node))
-            .collect();
-        ahead.sort_unstable();
-        ahead.dedup();
-        ahead
+    pub fn snapshot_waits(&self, node: NodeIndex) -> &[NodeIndex] {
+        self.snapshot_waits.get(&node).map_or(&[], Vec::as_slice)
+    }
+
+    /// Lists all nodes, by party.
+    #[must_use]
+    pub fn parties(&self) -> Vec<NodeIndex> {
+        let mut nodes: Vec<NodeIndex> = self.graph.node_indices().collect();
+        nodes.sort_by(|&a, &b| self.party(a).cmp(self.party(b)));
+        nodes
     }
 
     /// Finds a backend's node, if it waits or is waited for; a worker's is its leader's.
@@ -327,6 +345,31 @@ impl<'a> WaitGraph<'a> {
             .map(|since| self.snapshot.tick.at.since(since))
     }
 
+    /// Tells how long a node has waited; of several waits the longest counts.
+    ///
+    /// A wait for a safe snapshot has no start of its own: it is the first thing that its
+    /// statement does.
+    #[must_use]
+    pub fn waiting(&self, node: NodeIndex) -> Option<Span> {
+        let locks = self.waits(node).iter().filter_map(|wait| self.waited(wait));
+        let session = || self.session(node)?.query_start;
+        let snapshot = (!self.snapshot_waits(node).is_empty())
+            .then(session)
+            .flatten()
+            .map(|since| self.snapshot.tick.at.since(since));
+        locks.chain(snapshot).max()
+    }
+
+    /// Tells whether somebody is seen in a node's way.
+    #[must_use]
+    pub fn is_blocked(&self, node: NodeIndex) -> bool {
+        self.graph
+            .neighbors_directed(node, Direction::Outgoing)
+            .next()
+            .is_some()
+            || self.waits(node).iter().any(|wait| wait.within_group)
+    }
+
     /// Divides the blame for a node's wait over the roots of its chains.
     ///
     /// Where a wait has several blockers it divides evenly, since the server does not
@@ -349,7 +392,7 @@ impl<'a> WaitGraph<'a> {
                     .next()
                     .is_some()
         });
-        roots.sort_by_key(|&node| self.party(node).clone());
+        roots.sort_by(|&a, &b| self.party(a).cmp(self.party(b)));
         roots
     }
 
@@ -394,41 +437,6 @@ fn contended(locks: &[Lock]) -> Vec<Vec<&Lock>> {
     let mut targets: Vec<_> = targets.into_iter().collect();
     targets.sort_unstable_by_key(|&(target, _)| target);
     targets.into_iter().map(|(_, entries)| entries).collect()
-}
-
-/// Computes every node's blame, component by component, sinks first.
-fn blame(graph: &DiGraph<Party, ()>, order: &[Vec<NodeIndex>]) -> Vec<Blame> {
-    let mut blame: Vec<Blame> = vec![Arc::from([]); graph.node_count()];
-    // Tarjan's order is the reverse of the topological one: blockers come before waiters.
-    for component in order {
-        let [node] = component[..] else {
-            let share = 1.0 / component.len() as f64;
-            let shared: Blame = component.iter().map(|&node| (node, share)).collect();
-            for &node in component {
-                blame[node.index()] = Arc::clone(&shared);
-            }
-            continue;
-        };
-        let blockers: Vec<NodeIndex> = graph
-            .neighbors_directed(node, Direction::Outgoing)
-            .collect();
-        blame[node.index()] = match blockers[..] {
-            [] => Arc::from([(node, 1.0)]),
-            [only] => Arc::clone(&blame[only.index()]),
-            _ => {
-                let mut shares: HashMap<NodeIndex, f64> = HashMap::new();
-                for blocker in &blockers {
-                    for &(root, share) in blame[blocker.index()].iter() {
-                        *shares.entry(root).or_default() += share / blockers.len() as f64;
-                    }
-                }
-                let mut shares: Vec<_> = shares.into_iter().collect();
-                shares.sort_unstable_by_key(|&(root, _)| root);
-                shares.into()
-            }
-        };
-    }
-    blame
 }
 
 #[cfg(test)]

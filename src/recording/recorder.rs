@@ -22,7 +22,7 @@ const WAITING: usize = 4_096;
 #[derive(Clone, Debug)]
 pub enum Entry {
     /// A tick.
-    Snapshot(Snapshot),
+    Snapshot(Box<Snapshot>),
     /// A look at the counters.
     Counters(Counters),
     /// A text.

@@ -41,12 +41,16 @@ pub fn render(view: &GraphView) -> String {
             pid: edge.blocker,
             gid: edge.blocker_gid.clone(),
         });
-        let target = edge.lock.table.as_deref().unwrap_or(&edge.lock.kind);
+        let target = edge.lock.table.as_deref().unwrap_or(&edge.lock.target);
         let style = match edge.kind {
             EdgeKind::Hard => "solid",
             EdgeKind::Soft => "dashed",
         };
-        let label = quoted(&[target, &edge.lock.mode]);
+        let lines: Vec<&str> = [Some(target), edge.lock.mode.as_deref()]
+            .into_iter()
+            .flatten()
+            .collect();
+        let label = quoted(&lines);
         let _ = writeln!(
             dot,
             "  {waiter} -> {blocker} [style={style}, label={label}];"

@@ -283,7 +283,7 @@ fn steps(forest: &Forest<'_>, top: usize) -> Vec<Step> {
 fn cancel_gate(forest: &Forest<'_>, gate: usize) -> Option<Step> {
     let nodes = &forest.view.nodes;
     let named = |n: usize| format!("{} ({})", system(&nodes[n]), party(&nodes[n]));
-    let freed = match forest.freed_by(gate) {
+    let freed = match nodes[gate].frees {
         0 => None,
         1 => Some("the 1 session that waits for nobody else goes on at once".to_owned()),
         n => Some(format!(

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fixture::{SYNC_UPDATE, UPDATE_COUNTER, at};
+use crate::graph::Certainty;
 use crate::graph::view::{Edge, EdgeKind, EdgeLock, GraphView, Node, Party};
 
 /// Gives a running client backend.
@@ -23,6 +24,9 @@ pub(crate) fn node(pid: i32, system: &str, state: &str, query: &str) -> Node {
         xact_age_ms: Some(180.0),
         waiting_ms: None,
         behind: 0,
+        frees: 0,
+        ahead: 0,
+        autovacuum: None,
     }
 }
 
@@ -58,14 +62,18 @@ pub(crate) fn row_edge(waiter: i32, blocker: i32, kind: &str, waiting_ms: f64) -
         blocker: Some(blocker),
         blocker_gid: None,
         kind: EdgeKind::Hard,
+        certainty: Certainty::Sure,
         lock: EdgeLock {
             kind: kind.to_owned(),
-            mode: if kind == "tuple" {
-                "ExclusiveLock"
-            } else {
-                "ShareLock"
-            }
-            .to_owned(),
+            mode: Some(
+                if kind == "tuple" {
+                    "ExclusiveLock"
+                } else {
+                    "ShareLock"
+                }
+                .to_owned(),
+            ),
+            target: "row".to_owned(),
             table: Some("public.state_counter".to_owned()),
             table_basis: Some("measured"),
         },
@@ -79,7 +87,8 @@ pub(crate) fn table_edge(waiter: i32, blocker: i32, mode: &str, kind: EdgeKind) 
     Edge {
         kind,
         lock: EdgeLock {
-            mode: mode.to_owned(),
+            mode: Some(mode.to_owned()),
+            target: "table".to_owned(),
             table: Some("public.agency".to_owned()),
             ..row.lock
         },
@@ -114,6 +123,18 @@ pub(crate) fn graph(mut nodes: Vec<Node>, mut edges: Vec<Edge>) -> GraphView {
             }
         }
     }
+    let mut blockers: BTreeMap<i32, BTreeSet<Party>> = BTreeMap::new();
+    for edge in &edges {
+        let blocker = Party {
+            pid: edge.blocker,
+            gid: edge.blocker_gid.clone(),
+        };
+        blockers.entry(edge.waiter).or_default().insert(blocker);
+    }
+    for node in &mut nodes {
+        let alone = |blockers: &&BTreeSet<Party>| **blockers == [node.party.clone()].into();
+        node.frees = blockers.values().filter(alone).count();
+    }
     let waiters: BTreeSet<i32> = edges.iter().map(|edge| edge.waiter).collect();
     for node in &mut nodes {
         node.behind = behind.get(&node.party).map_or(0, BTreeSet::len);
@@ -131,6 +152,7 @@ pub(crate) fn graph(mut nodes: Vec<Node>, mut edges: Vec<Edge>) -> GraphView {
         roots,
         cycles: Vec::new(),
         unseen: BTreeMap::new(),
+        without_holder: BTreeMap::new(),
     }
 }
 

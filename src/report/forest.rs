@@ -200,14 +200,6 @@ impl<'a> Forest<'a> {
         below
     }
 
-    /// Counts those who go on at once when a gate gives up: nobody else is in their way.
-    pub(super) fn freed_by(&self, gate: usize) -> usize {
-        let alone = |blockers: &&Vec<usize>| {
-            !blockers.is_empty() && blockers.iter().all(|&blocker| blocker == gate)
-        };
-        self.blockers.iter().filter(alone).count()
-    }
-
     /// Finds who else is in the way of most of those that queue behind a gate; of several, who
     /// waits too, and then who has most behind it.
     pub(super) fn next_in_the_way(&self, gate: usize) -> Option<usize> {

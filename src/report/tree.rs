@@ -99,14 +99,17 @@ fn asked(edge: &Edge, statement: &str) -> String {
         Some(table) if is_row => format!(" on a row of {table}"),
         Some(table) => format!(" on {table}"),
         None if is_row => " on a row".to_owned(),
-        None => format!(" on {}", edge.lock.kind),
+        None => format!(" on {}", escape(&edge.lock.target)),
     };
     let inferred = if edge.lock.table_basis == Some("inferred") {
         " (inferred)"
     } else {
         ""
     };
-    format!("{}{what}{inferred}", edge.lock.mode)
+    match &edge.lock.mode {
+        Some(mode) => format!("{mode}{what}{inferred}"),
+        None => edge.lock.target.clone(),
+    }
 }
 
 struct Page<'a> {

@@ -158,6 +158,23 @@ impl Session {
         }
     }
 
+    /// Tells whether it waits for something that others make scarce and nobody holds: internal
+    /// locks, pinned buffers, other commits, a standby.
+    #[must_use]
+    pub fn waits_without_holder(&self) -> bool {
+        let event = self.wait_event.as_deref().unwrap_or_default();
+        match self.wait_event_type.as_deref() {
+            Some("LWLock" | "BufferPin" | "Buffer") => true,
+            Some("IPC") => {
+                matches!(
+                    event,
+                    "SyncRep" | "SafeSnapshot" | "ProcarrayGroupUpdate" | "XactGroupUpdate"
+                ) || event.starts_with("RecoveryConflict")
+            }
+            _ => false,
+        }
+    }
+
     /// Tells whether an application is behind it, rather than the server itself.
     #[must_use]
     pub fn is_client(&self) -> bool {

@@ -194,14 +194,15 @@ impl Route {
 /// Says what an edge is about in two short lines: on what, and how strongly.
 pub(super) fn lock_words(edge: &Edge) -> (String, String) {
     let lock = &edge.lock;
-    let table = lock.table.as_deref().unwrap_or(&lock.kind);
+    let table = lock.table.as_deref().unwrap_or(&lock.target);
     let target = line(table.strip_prefix("public.").unwrap_or(table), 26);
     let ahead = if edge.kind == EdgeKind::Soft {
         "queued, "
     } else {
         ""
     };
-    let mode = lock.mode.strip_suffix("Lock").unwrap_or(&lock.mode);
+    let mode = lock.mode.as_deref().unwrap_or_default();
+    let mode = mode.strip_suffix("Lock").unwrap_or(mode);
     let kind = if lock.table.is_some() {
         line(&lock.kind, 16)
     } else {

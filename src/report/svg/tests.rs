@@ -42,7 +42,8 @@ fn hostile_graph() -> GraphView {
     }
     for edge in &mut view.edges {
         edge.lock.table = Some(HOSTILE.to_owned());
-        edge.lock.mode = HOSTILE.to_owned();
+        edge.lock.mode = Some(HOSTILE.to_owned());
+        edge.lock.target = HOSTILE.to_owned();
     }
     view
 }

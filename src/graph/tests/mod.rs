@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod order;
+
 use super::*;
 use crate::pg::{Oid, Xid};
-use crate::sample::{Prepared, State, Tick};
+use crate::sample::{Prepared, SafeSnapshotWait, State, Tick};
 
 /// Microseconds after which everything in these tests is looked at.
 const NOW: Timestamp = Timestamp::from_micros(10_000_000);
@@ -56,6 +58,7 @@ fn xid(number: u32) -> LockTarget {
     target("transactionid", None, Some(number))
 }
 
+/// Draws an entry of the lock table: a request since so many milliseconds, or a hold.
 fn entry(pid: i32, target: LockTarget, mode: LockMode, waits_since: Option<i64>) -> Lock {
     Lock {
         owner: format!("owner/{pid}").into(),
@@ -64,7 +67,7 @@ fn entry(pid: i32, target: LockTarget, mode: LockMode, waits_since: Option<i64>)
         mode,
         granted: waits_since.is_none(),
         fastpath: false,
-        waitstart: waits_since.map(Timestamp::from_micros),
+        waitstart: waits_since.map(|ms| Timestamp::from_micros(1_000 * ms)),
     }
 }
 
@@ -96,14 +99,11 @@ fn snapshot(locks: Vec<Lock>) -> Snapshot {
 
 /// Checks every edge and every waiter's blame.
 ///
-/// An edge is written `2 => 1` (hard) or `3 -> 2` (soft), blame `3: 1=0.50 2=0.50`.
+/// An edge is written `2 => 1` (hard), `3 -> 2` (soft and sure), `3 ~> 2` (a near tie) or
+/// `3 ?> 2` (unknown), blame `3: 1=0.50 2=0.50`.
 fn check(snapshot: &Snapshot, edges: &[&str], blame: &[&str]) {
     let graph = WaitGraph::of(snapshot);
-    let name = |node: NodeIndex| match graph.party(node) {
-        Party::Backend(pid) => pid.to_string(),
-        Party::Prepared(gid) => gid.to_string(),
-        Party::Unlisted(owner) => owner.to_string(),
-    };
+    let name = |node: NodeIndex| graph.party(node).to_string();
     let mut nodes: Vec<NodeIndex> = graph.graph.node_indices().collect();
     nodes.sort_by_key(|&node| graph.party(node).clone());
     let mut drawn = Vec::new();
@@ -115,12 +115,14 @@ fn check(snapshot: &Snapshot, edges: &[&str], blame: &[&str]) {
                     .iter()
                     .map(|&to| format!("{} => {}", name(node), name(to))),
             );
-            drawn.extend(
-                graph
-                    .soft(wait)
-                    .iter()
-                    .map(|&to| format!("{} -> {}", name(node), name(to))),
-            );
+            drawn.extend(graph.soft(wait).iter().map(|to| {
+                let arrow = match to.certainty {
+                    Certainty::Sure => "->",
+                    Certainty::NearTie => "~>",
+                    Certainty::Unknown => "?>",
+                };
+                format!("{} {arrow} {}", name(node), name(to.node))
+            }));
         }
         if !graph.waits(node).is_empty() {
             let mut shares: Vec<String> = graph
@@ -290,7 +292,7 @@ fn a_stale_start_of_a_wait_is_no_start() {
         entry(3, table(7), AccessShare, Some(10)),
     ];
     let mut snapshot = snapshot(locks);
-    snapshot.sessions[1].query_start = Some(Timestamp::from_micros(11));
+    snapshot.sessions[1].query_start = Some(Timestamp::from_micros(10_001));
     let graph = WaitGraph::of(&snapshot);
     let node = graph.find(Pid(3)).unwrap();
     assert_eq!(graph.waited(&graph.waits(node)[0]), None);
@@ -331,4 +333,57 @@ fn who_waits_for_nobody_that_was_seen_is_no_root_and_no_deadlock() {
     let two = graph.find(Pid(2)).unwrap();
     assert!(graph.roots().is_empty());
     assert!(!graph.is_in_cycle(two));
+}
+
+#[test]
+fn a_transaction_that_reads_only_when_it_is_safe_waits_for_the_writers() {
+    let mut snapshot = snapshot(vec![
+        holds(9, xid(1), Exclusive),
+        entry(2, xid(1), Share, Some(10)),
+    ]);
+    snapshot.safe_snapshots = [(7, 2), (7, 8), (7, 0)]
+        .map(|(waiter, blocker)| SafeSnapshotWait {
+            waiter: Pid(waiter),
+            blocker: Pid(blocker),
+        })
+        .into();
+    snapshot.sessions.extend([session(7), session(8)]);
+    let graph = WaitGraph::of(&snapshot);
+    let seven = graph.find(Pid(7)).unwrap();
+    let mut blamed: Vec<String> = graph
+        .blame(seven)
+        .iter()
+        .map(|&(root, share)| format!("{:?} {share:.2}", graph.party(root)))
+        .collect();
+    blamed.sort();
+    assert_eq!(
+        blamed,
+        [
+            "Backend(Pid(8)) 0.33",
+            "Backend(Pid(9)) 0.33",
+            "Unlisted(\"a prepared transaction\") 0.33",
+        ]
+    );
+    assert!(graph.waits(seven).is_empty());
+    assert!(graph.is_blocked(seven));
+    assert_eq!(graph.waiting(seven), Some(Span::from_secs(10)));
+    assert_eq!(graph.behind()[graph.find(Pid(9)).unwrap().index()], 2);
+}
+
+#[test]
+fn the_workers_of_one_query_conflict_about_extending_a_table_and_nothing_else() {
+    for (locktype, waits) in [("extend", true), ("relation", false)] {
+        let table = target(locktype, Some(7), None);
+        let mut snapshot = snapshot(vec![
+            holds(1, table.clone(), Exclusive),
+            entry(2, table, Exclusive, Some(10)),
+        ]);
+        snapshot.sessions[1].leader_pid = Some(Pid(1));
+        let graph = WaitGraph::of(&snapshot);
+        let leader = graph.find(Pid(2)).unwrap();
+        assert_eq!(graph.waits(leader)[0].within_group, waits, "{locktype}");
+        assert_eq!(graph.is_blocked(leader), waits, "{locktype}");
+        assert!(!graph.is_in_cycle(leader));
+        assert_eq!(graph.cycles().count(), 0);
+    }
 }

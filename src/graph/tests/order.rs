@@ -1,0 +1,149 @@
+//! The order of queues: what is sure of it, and what follows from it.
+
+use super::*;
+
+#[test]
+fn who_began_to_wait_within_a_millisecond_may_stand_in_either_order() {
+    let late = |pid, micros| Lock {
+        waitstart: Some(Timestamp::from_micros(micros)),
+        ..entry(pid, table(7), AccessExclusive, Some(0))
+    };
+    let locks = vec![
+        holds(1, table(7), AccessExclusive),
+        late(2, 10_000),
+        late(3, 10_999),
+        late(4, 12_000),
+    ];
+    check(
+        &snapshot(locks),
+        &["2 => 1", "3 => 1", "3 ~> 2", "4 -> 2", "4 -> 3", "4 => 1"],
+        &["2: 1=1.00", "3: 1=1.00", "4: 1=1.00"],
+    );
+}
+
+#[test]
+fn a_wait_without_a_start_stands_last_and_nobody_is_sure_of_it() {
+    let mut new = entry(2, table(7), AccessExclusive, Some(1));
+    new.waitstart = None;
+    let locks = vec![
+        holds(1, table(7), AccessExclusive),
+        new,
+        entry(3, table(7), AccessExclusive, Some(20)),
+    ];
+    check(
+        &snapshot(locks),
+        &["2 => 1", "2 ?> 3", "3 => 1"],
+        &["2: 1=1.00", "3: 1=1.00"],
+    );
+}
+
+#[test]
+fn a_holder_that_went_ahead_is_surely_ahead() {
+    // 4 came last, and holds what 2 waits for: it stands before 2 and so before 3.
+    let locks = vec![
+        holds(1, table(7), RowExclusive),
+        holds(4, table(7), AccessShare),
+        entry(2, table(7), AccessExclusive, Some(10)),
+        entry(3, table(7), Share, Some(20)),
+        entry(4, table(7), ShareUpdateExclusive, Some(30)),
+        holds(5, table(7), ShareUpdateExclusive),
+    ];
+    check(
+        &snapshot(locks),
+        &[
+            "2 => 1", "2 => 4", "2 => 5", "3 -> 2", "3 -> 4", "3 => 1", "3 => 5", "4 => 5",
+        ],
+        &["2: 1=0.33 5=0.67", "3: 1=0.50 5=0.50", "4: 5=1.00"],
+    );
+}
+
+#[test]
+fn a_holder_at_the_end_may_have_gone_ahead_of_somebody_who_left() {
+    let locks = vec![
+        holds(1, table(7), RowExclusive),
+        holds(3, table(7), AccessShare),
+        entry(2, table(7), Share, Some(10)),
+        entry(3, table(7), RowExclusive, Some(20)),
+    ];
+    check(
+        &snapshot(locks),
+        &["2 => 1", "3 ?> 2"],
+        &["2: 1=1.00", "3: 1=1.00"],
+    );
+}
+
+#[test]
+fn a_deadlock_through_a_queue_leaves_its_order_unknown() {
+    // 3 queues behind 2, who waits for 1, who waits for 3: the server has put 3 first, or will.
+    let locks = vec![
+        holds(1, table(7), AccessShare),
+        holds(3, table(8), AccessExclusive),
+        entry(2, table(7), AccessExclusive, Some(10)),
+        entry(3, table(7), AccessShare, Some(20)),
+        entry(1, table(8), AccessShare, Some(30)),
+    ];
+    let snapshot = snapshot(locks);
+    check(
+        &snapshot,
+        &["1 => 3", "2 => 1", "3 ?> 2"],
+        &[
+            "1: 1=0.33 2=0.33 3=0.33",
+            "2: 1=0.33 2=0.33 3=0.33",
+            "3: 1=0.33 2=0.33 3=0.33",
+        ],
+    );
+    assert_eq!(WaitGraph::of(&snapshot).cycles().count(), 1);
+}
+
+/// One row, its holder, the head of its queue and `waiters` − 1 more.
+fn row_queue(waiters: i32) -> Snapshot {
+    let row = target("tuple", Some(7), None);
+    let mut locks = vec![
+        holds(1, xid(100), Exclusive),
+        holds(2, row.clone(), Exclusive),
+        entry(2, xid(100), Share, Some(10)),
+    ];
+    locks.extend((3..waiters + 2).map(|pid| {
+        let since = 10 + 2 * i64::from(pid);
+        entry(pid, row.clone(), Exclusive, Some(since))
+    }));
+    snapshot(locks)
+}
+
+#[test]
+fn who_stands_behind_and_who_would_go_on_are_counted_along_a_queue() {
+    let snapshot = row_queue(4);
+    let graph = WaitGraph::of(&snapshot);
+    let at = |counts: Vec<usize>| {
+        [1, 2, 3, 4, 5].map(|pid| counts[graph.find(Pid(pid)).unwrap().index()])
+    };
+    assert_eq!(at(graph.behind()), [4, 3, 2, 1, 0]);
+    assert_eq!(at(graph.freed()), [1, 1, 0, 0, 0]);
+    let last = graph.find(Pid(5)).unwrap();
+    assert_eq!(graph.requests_ahead(&graph.waits(last)[0]), 2);
+}
+
+#[test]
+fn the_last_of_a_long_queue_names_the_one_before_it() {
+    let snapshot = row_queue(50);
+    let graph = WaitGraph::of(&snapshot);
+    let wait = &graph.waits(graph.find(Pid(51)).unwrap())[0];
+    let named = |most| -> Vec<String> {
+        let soft = graph.nearest_soft(wait, most);
+        soft.iter()
+            .map(|soft| graph.party(soft.node).to_string())
+            .collect()
+    };
+    assert_eq!(graph.requests_ahead(wait), 48);
+    assert_eq!(named(47), ["50"]);
+    assert_eq!(named(48).len(), 48);
+}
+
+#[test]
+fn however_long_a_queue_is_it_is_read_without_recursion() {
+    let snapshot = row_queue(50_000);
+    let graph = WaitGraph::of(&snapshot);
+    let one = graph.find(Pid(1)).unwrap();
+    assert_eq!(graph.roots(), [one]);
+    assert_eq!(graph.cycles().count(), 0);
+}
