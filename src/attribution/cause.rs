@@ -98,6 +98,7 @@ impl Class {
                 | Self::ObjectLock
                 | Self::ExtendLock
                 | Self::VirtualXid
+                | Self::SafeSnapshot
         )
     }
 }

@@ -16,7 +16,7 @@ use crate::attribution::cause::{Cell, Class, InTheWay, Why};
 use crate::attribution::history::{History, Taken};
 use crate::attribution::interned::Interned;
 use crate::connect::APPLICATION_NAME;
-use crate::graph::{Basis, Party, Table, Wait, WaitGraph};
+use crate::graph::{Basis, Party, Table, WaitGraph};
 use crate::names::{Names, Statements};
 use crate::pg::{LockMode, Oid};
 use crate::recording::Recording;
@@ -118,34 +118,52 @@ impl Charger<'_> {
                 basis: None,
                 waited: None,
             };
-            if session.wait_event_type.as_deref() != Some("Lock") {
-                let cell = Cell::without_holder(Class::of_activity(session));
-                let cell = charges.cells.number(cell);
+            let awaits_lock = session.wait_event_type.as_deref() == Some("Lock");
+            let activity = Class::of_activity(session);
+            if !awaits_lock && activity != Class::SafeSnapshot {
+                let cell = charges.cells.number(Cell::without_holder(activity));
                 charges.all.push(charge(cell, 1.0));
                 continue;
             }
             blocked += 1;
-            let node = graph.find(session.pid);
-            let waiting = node.and_then(|node| Some((node, graph.waits(node).first()?)));
-            let Some((node, wait)) = waiting else {
+            let waits = |node: &NodeIndex| {
+                if awaits_lock {
+                    !graph.waits(*node).is_empty()
+                } else {
+                    !graph.snapshot_waits(*node).is_empty()
+                }
+            };
+            let Some(node) = graph.find(session.pid).filter(waits) else {
                 let event = session.wait_event.as_deref().unwrap_or_default();
-                let cell = Cell::unseen(Class::of_lock(event, false));
-                let cell = charges.cells.number(cell);
+                let class = if awaits_lock {
+                    Class::of_lock(event, false)
+                } else {
+                    activity
+                };
+                let cell = charges.cells.number(Cell::unseen(class));
                 charges.all.push(charge(cell, 1.0));
                 continue;
             };
-            let table = graph.table(node, wait, self.names, self.statements);
+            // A wait for a safe snapshot is for no lock.
+            let wait = graph.waits(node).first().filter(|_| awaits_lock);
+            let class = wait.map_or(activity, |wait| {
+                Class::of_lock(&wait.request.target.locktype, wait.hard.is_empty())
+            });
+            let table = wait.and_then(|wait| graph.table(node, wait, self.names, self.statements));
             let lost = charge(0, 1.0);
             for &(root, share) in graph.blame(node).iter() {
                 let chain = Chain::of(self, &graph, node, root, table.as_ref());
-                let cell = self.cell(charges, &graph, wait, root, &chain);
+                let cell = self.cell(charges, &graph, class, root, &chain);
                 charges.all.push(Charge {
                     cell: charges.cells.number(cell),
                     seconds: lost.seconds * share,
                     why: self.why(&graph, root, &chain),
-                    lock: Some((Arc::clone(&wait.request.target.locktype), wait.request.mode)),
+                    lock: wait.map(|wait| {
+                        let target = &wait.request.target;
+                        (Arc::clone(&target.locktype), wait.request.mode)
+                    }),
                     basis: table.as_ref().map(|table| table.basis),
-                    waited: graph.waited(wait),
+                    waited: graph.waiting(node),
                     ..lost.clone()
                 });
             }
@@ -163,11 +181,10 @@ impl Charger<'_> {
         &self,
         charges: &mut Charges,
         graph: &WaitGraph<'_>,
-        wait: &Wait<'_>,
+        class: Class,
         root: NodeIndex,
         chain: &Chain<'_>,
     ) -> Cell {
-        let class = Class::of_lock(&wait.request.target.locktype, wait.hard.is_empty());
         let mut system = || match graph.session(root) {
             Some(session) => InTheWay::System(self.system(charges, session)),
             None => InTheWay::Unseen,
