@@ -154,11 +154,9 @@ fn recording(minutes: i32) -> Recording {
         counters: (0..=minutes * 30).map(counters).collect(),
         statements: (0..).zip(&statements).map(text).collect(),
         names: vec![Name {
-            kind: NameKind::Relation,
             database: Some(Oid(5)),
-            oid: Oid(16_384),
-            name: "public.inbox".into(),
             table: Some(Oid(16_384)),
+            ..Name::new(NameKind::Relation, Oid(16_384), "public.inbox")
         }],
         declared: Vec::new(),
         losses: Vec::new(),

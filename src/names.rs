@@ -11,12 +11,52 @@ use crate::pg::{Oid, QueryId};
 use crate::sample::{Name, NameKind, StatementText};
 use crate::statement::{self, Statement, StatementId};
 
-/// Names of roles, databases and relations.
+/// Names of roles, databases and relations, and what hangs on the relations.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    roles: HashMap<Oid, Arc<str>>,
+    roles: HashMap<Oid, Role>,
     databases: HashMap<Oid, Arc<str>>,
-    relations: HashMap<(Oid, Oid), Arc<str>>,
+    relations: HashMap<(Oid, Oid), Relation>,
+    foreign_keys: HashMap<(Oid, Oid), ForeignKey>,
+}
+
+#[derive(Clone, Debug)]
+struct Role {
+    name: Arc<str>,
+    superuser: Option<bool>,
+    usable: Option<bool>,
+}
+
+/// A table, as it is known by its own oid or by that of an index or a TOAST table of its.
+#[derive(Clone, Debug)]
+pub struct Relation {
+    /// `schema.table`.
+    pub name: Arc<str>,
+    /// The table's own oid.
+    pub table: Oid,
+    /// The table that it is a part of.
+    pub parent: Option<Oid>,
+    /// The table at the top, of which it is a part.
+    pub topmost: Option<Oid>,
+    /// Whether rows are stored in it: not in a view, and not in a table that consists of parts.
+    pub stores_rows: bool,
+    /// Whether its triggers or rules may touch further tables; none where it was not asked.
+    pub triggers: Option<bool>,
+    /// The columns whose change takes the lock of `FOR UPDATE`; none where it was not asked.
+    pub key_columns: Option<Vec<Arc<str>>>,
+}
+
+/// A constraint by which rows of one table refer to rows of another.
+#[derive(Clone, Debug)]
+pub struct ForeignKey {
+    /// The table that refers.
+    pub table: Oid,
+    /// The table that is referred to.
+    pub refers_to: Oid,
+    /// The columns that refer.
+    pub columns: Vec<Arc<str>>,
+    /// Whether a change above writes the rows that refer.
+    pub cascades: bool,
 }
 
 impl Names {
@@ -33,19 +73,61 @@ impl Names {
     /// Takes one more row.
     pub fn learn(&mut self, row: &Name) {
         let name = Arc::clone(&row.name);
+        let place = (row.database.unwrap_or(Oid(0)), row.oid);
         match row.kind {
-            NameKind::Role => self.roles.insert(row.oid, name),
-            NameKind::Database => self.databases.insert(row.oid, name),
-            NameKind::Relation => self
-                .relations
-                .insert((row.database.unwrap_or(Oid(0)), row.oid), name),
-        };
+            NameKind::Role => {
+                let role = Role {
+                    name,
+                    superuser: row.superuser,
+                    usable: row.usable,
+                };
+                self.roles.insert(row.oid, role);
+            }
+            NameKind::Database => {
+                self.databases.insert(row.oid, name);
+            }
+            NameKind::Relation => {
+                let relation = Relation {
+                    name,
+                    table: row.table.unwrap_or(row.oid),
+                    parent: row.parent,
+                    topmost: row.topmost,
+                    stores_rows: !matches!(row.relkind.as_deref(), Some("p" | "v")),
+                    triggers: row.triggers,
+                    key_columns: row.columns.clone(),
+                };
+                self.relations.insert(place, relation);
+            }
+            NameKind::ForeignKey => {
+                if let (Some(table), Some(refers_to)) = (row.table, row.refers_to) {
+                    let foreign_key = ForeignKey {
+                        table,
+                        refers_to,
+                        columns: row.columns.clone().unwrap_or_default(),
+                        cascades: row.cascades.unwrap_or(true),
+                    };
+                    self.foreign_keys.insert(place, foreign_key);
+                }
+            }
+        }
     }
 
     /// Names a role.
     #[must_use]
     pub fn role(&self, oid: Oid) -> Option<&Arc<str>> {
-        self.roles.get(&oid)
+        self.roles.get(&oid).map(|role| &role.name)
+    }
+
+    /// Tells whether a role is a superuser; none where it was not asked.
+    #[must_use]
+    pub fn is_superuser(&self, role: Oid) -> Option<bool> {
+        self.roles.get(&role)?.superuser
+    }
+
+    /// Tells whether the role that watched has the privileges of `role`; none where it was not asked.
+    #[must_use]
+    pub fn has_privileges_of(&self, role: Oid) -> Option<bool> {
+        self.roles.get(&role)?.usable
     }
 
     /// Names a database.
@@ -57,6 +139,20 @@ impl Names {
     /// Names the table that a relation is, or belongs to, as `schema.table`.
     #[must_use]
     pub fn table(&self, database: Oid, relation: Oid) -> Option<&Arc<str>> {
+        self.relation(database, relation)
+            .map(|relation| &relation.name)
+    }
+
+    /// Names the table at the top of which a relation's table is a partition.
+    #[must_use]
+    pub fn topmost(&self, database: Oid, relation: Oid) -> Option<&Arc<str>> {
+        let topmost = self.relation(database, relation)?.topmost?;
+        self.table(database, topmost)
+    }
+
+    /// Gives what is known of the table that a relation is, or belongs to.
+    #[must_use]
+    pub fn relation(&self, database: Oid, relation: Oid) -> Option<&Relation> {
         self.relations.get(&(database, relation))
     }
 }

@@ -113,6 +113,9 @@ pub(super) struct Look {
 
 const TIME: fn() -> DataType = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
 
+const WORDS: fn() -> DataType =
+    || DataType::List(Arc::new(Field::new("item", DataType::Utf8, false)));
+
 fn columns(columns: &[(&str, DataType, bool)]) -> Vec<FieldRef> {
     let field = |(name, kind, nullable): &(&str, DataType, bool)| {
         Arc::new(Field::new(*name, kind.clone(), *nullable))
@@ -176,6 +179,9 @@ table! { StatementText, "statements",
 
 table! { Name, "names",
     kind: Utf8; database: UInt32, null; oid: UInt32; name: Utf8; table: UInt32, null;
+    superuser: Boolean, null; usable: Boolean, null; relkind: Utf8, null; parent: UInt32, null;
+    topmost: UInt32, null; triggers: Boolean, null; refers_to: UInt32, null;
+    columns: WORDS(), null; cascades: Boolean, null;
 }
 
 table! { Declared, "declared", at: TIME(); label: Utf8; }

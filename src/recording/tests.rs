@@ -163,13 +163,30 @@ fn recording() -> Recording {
             text: HOSTILE.into(),
             parsed: false,
         }],
-        names: vec![Name {
-            kind: NameKind::Relation,
-            database: Some(Oid(16_384)),
-            oid: Oid(20_000),
-            name: "public.agency".into(),
-            table: None,
-        }],
+        names: vec![
+            Name {
+                database: Some(Oid(16_384)),
+                relkind: Some("r".into()),
+                parent: Some(Oid(19_000)),
+                topmost: Some(Oid(18_000)),
+                triggers: Some(false),
+                columns: Some(vec!["id".into(), HOSTILE.into()]),
+                ..Name::new(NameKind::Relation, Oid(20_000), "public.agency")
+            },
+            Name {
+                superuser: Some(true),
+                usable: Some(false),
+                ..Name::new(NameKind::Role, Oid(10), HOSTILE)
+            },
+            Name {
+                database: Some(Oid(16_384)),
+                table: Some(Oid(20_000)),
+                refers_to: Some(Oid(20_001)),
+                columns: Some(vec![]),
+                cascades: Some(true),
+                ..Name::new(NameKind::ForeignKey, Oid(20_002), "agency_fkey")
+            },
+        ],
         declared: vec![Declared {
             at: at(1),
             label: HOSTILE.into(),

@@ -104,48 +104,88 @@ impl Naming {
         let mut names = Vec::with_capacity(rows.len());
         if let Some(row) = rows.first() {
             let columns = Columns::new(query::NAMES.name, row.columns());
-            let database_of: HashMap<Oid, Oid> =
-                relations.iter().map(|(at, oid)| (*oid, *at)).collect();
+            let places = Places::of(relations);
             for row in rows {
-                names.push(name(&columns, row, &database_of)?);
+                names.push(name(&columns, row, &places)?);
             }
         }
         self.databases
             .extend(databases.iter().map(|oid| (*oid, None)));
-        for known in names.iter().filter(|name| name.kind == NameKind::Database) {
-            self.databases
-                .insert(known.oid, Some(Arc::clone(&known.name)));
-        }
         self.roles.extend(roles);
         self.relations.extend(relations);
+        for told in &names {
+            match told.kind {
+                NameKind::Database => {
+                    let name = Arc::clone(&told.name);
+                    self.databases.insert(told.oid, Some(name));
+                }
+                // The tables above a partition are told unasked.
+                NameKind::Relation => self
+                    .relations
+                    .extend(told.database.map(|at| (at, told.oid))),
+                NameKind::Role | NameKind::ForeignKey => {}
+            }
+        }
         Ok(names)
     }
 }
 
-fn name(
-    columns: &Columns,
-    row: &Row,
-    database_of: &HashMap<Oid, Oid>,
-) -> Result<Name, SampleError> {
+/// Which database a relation was asked for in: one and the same, but for the shared ones.
+struct Places<'a> {
+    asked: &'a BTreeSet<Relation>,
+    local: Option<Oid>,
+}
+
+impl<'a> Places<'a> {
+    fn of(asked: &'a BTreeSet<Relation>) -> Self {
+        let local = asked.last().map(|(at, _)| *at);
+        Self { asked, local }
+    }
+
+    fn of_relation(&self, oid: Oid) -> Option<Oid> {
+        let shared = Oid(0);
+        if self.asked.contains(&(shared, oid)) {
+            Some(shared)
+        } else {
+            self.local
+        }
+    }
+}
+
+fn name(columns: &Columns, row: &Row, places: &Places<'_>) -> Result<Name, SampleError> {
     let kind: Bytes<'_> = columns.get(row, "kind")?;
     let kind = match kind.0 {
         b"database" => NameKind::Database,
         b"role" => NameKind::Role,
+        b"foreignkey" => NameKind::ForeignKey,
         _ => NameKind::Relation,
     };
     let oid = Oid(columns.get(row, "oid")?);
     let schema: Option<Bytes<'_>> = columns.get(row, "schema")?;
     let own = columns.get::<Bytes<'_>>(row, "name")?.text();
+    let relkind: Option<Bytes<'_>> = columns.get(row, "relkind")?;
+    let oid_in = |column| Ok(columns.get::<Option<u32>>(row, column)?.map(Oid));
+    let listed: Option<Vec<Bytes<'_>>> = columns.get(row, "columns")?;
     Ok(Name {
         kind,
-        database: database_of
-            .get(&oid)
-            .filter(|_| kind == NameKind::Relation)
-            .copied(),
+        database: match kind {
+            NameKind::Database | NameKind::Role => None,
+            NameKind::Relation => places.of_relation(oid),
+            NameKind::ForeignKey => places.local,
+        },
         oid,
         name: schema.map_or(own.clone(), |schema| {
             format!("{}.{own}", schema.text()).into()
         }),
-        table: columns.get::<Option<u32>>(row, "table")?.map(Oid),
+        table: oid_in("table")?,
+        superuser: columns.get(row, "superuser")?,
+        usable: columns.get(row, "usable")?,
+        relkind: relkind.map(|relkind| relkind.text()),
+        parent: oid_in("parent")?,
+        topmost: oid_in("topmost")?,
+        triggers: columns.get(row, "triggers")?,
+        refers_to: oid_in("refers_to")?,
+        columns: listed.map(|listed| listed.iter().map(Bytes::text).collect()),
+        cascades: columns.get(row, "cascades")?,
     })
 }

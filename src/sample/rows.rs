@@ -306,19 +306,63 @@ pub struct StatementText {
     pub parsed: bool,
 }
 
-/// What an oid means.
+/// What an oid means, and what hangs on it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Name {
-    /// `database`, `role` or `relation`.
+    /// `database`, `role`, `relation` or `foreignkey`.
     pub kind: NameKind,
-    /// The database a relation lives in.
+    /// The database that a relation or a foreign key lives in.
     pub database: Option<Oid>,
     /// The object.
     pub oid: Oid,
     /// Its name; `schema.table` for a relation, the *table's* name for an index or a TOAST table.
     pub name: Arc<str>,
-    /// The table, for an index or a TOAST table; else the relation itself.
+    /// The table, for an index or a TOAST table; else the relation itself. For a foreign key
+    /// the table that refers.
     pub table: Option<Oid>,
+    /// Of a role: whether it is a superuser.
+    pub superuser: Option<bool>,
+    /// Of a role: whether the watching role has its privileges.
+    pub usable: Option<bool>,
+    /// Of a relation's table: `pg_class.relkind`, as `r`, `p`, `v`.
+    pub relkind: Option<Arc<str>>,
+    /// Of a partition: the table that it is a part of.
+    pub parent: Option<Oid>,
+    /// Of a partition: the table at the top.
+    pub topmost: Option<Oid>,
+    /// Of a relation's table: whether triggers or rules of its owner's may touch further tables.
+    pub triggers: Option<bool>,
+    /// Of a foreign key: the table that it refers to.
+    pub refers_to: Option<Oid>,
+    /// Of a relation's table: the columns whose change takes the lock of `FOR UPDATE`, those
+    /// of unique keys that a foreign key could refer to. Of a foreign key: those that refer.
+    pub columns: Option<Vec<Arc<str>>>,
+    /// Of a foreign key: whether a change above writes the rows that refer, by `CASCADE`,
+    /// `SET NULL` or `SET DEFAULT`.
+    pub cascades: Option<bool>,
+}
+
+impl Name {
+    /// Names an object of which nothing else is known.
+    #[must_use]
+    pub fn new(kind: NameKind, oid: Oid, name: impl Into<Arc<str>>) -> Self {
+        Self {
+            kind,
+            database: None,
+            oid,
+            name: name.into(),
+            table: None,
+            superuser: None,
+            usable: None,
+            relkind: None,
+            parent: None,
+            topmost: None,
+            triggers: None,
+            refers_to: None,
+            columns: None,
+            cascades: None,
+        }
+    }
 }
 
 /// The kinds of named object.
@@ -331,6 +375,8 @@ pub enum NameKind {
     Role,
     /// A table, or what belongs to one.
     Relation,
+    /// A constraint by which rows of one table refer to rows of another.
+    ForeignKey,
 }
 
 /// Something that happened and was told to us, rather than seen.

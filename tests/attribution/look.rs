@@ -50,20 +50,12 @@ pub(crate) fn nothing_yet(world: &World) -> Recording {
         }
     };
     let table = |(number, (_, table)): (usize, &(Kind, &str))| Name {
-        kind: NameKind::Relation,
         database: Some(DATABASE),
-        oid: relation(number),
-        name: (*table).into(),
         table: Some(relation(number)),
+        ..Name::new(NameKind::Relation, relation(number), *table)
     };
     let mut names: Vec<Name> = world.resources.iter().enumerate().map(table).collect();
-    names.push(Name {
-        kind: NameKind::Database,
-        database: None,
-        oid: DATABASE,
-        name: "shared".into(),
-        table: None,
-    });
+    names.push(Name::new(NameKind::Database, DATABASE, "shared"));
     Recording {
         server: Server {
             version_num: Version(150_018),

@@ -4,10 +4,13 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use pgjam::connect::{Environment, Target};
+use pgjam::names::Names;
+use pgjam::pg::Oid;
+use pgjam::sample::NameKind;
 use pgjam::sample::live::Options;
 use postgres::Client;
 
-use crate::stage::{Lab, SOON, Waiter, quick};
+use crate::stage::{Lab, SOON, Waiter, pid, quick, session};
 
 /// Somebody waits in another database for a table named `far`.
 fn far(lab: &Lab) -> (Waiter, Client) {
@@ -115,4 +118,117 @@ fn names_behind_a_lock_are_not_asked_for_at_every_look() {
         // The driver's client must not be dropped inside the runtime.
         holder
     });
+}
+
+#[test]
+fn a_partition_is_told_with_the_tables_above_it_and_what_hangs_on_it() {
+    let lab = Lab::start();
+    lab.client("setup")
+        .batch_execute(
+            "create table area (id int primary key, code text unique, size int, note text);
+             create unique index on area (lower(note));
+             create unique index on area (size) where size > 0;
+             create table visit (id int, area int references area on delete cascade, at int)
+                 partition by range (at);
+             create table visit_2026 partition of visit for values from (0) to (10)
+                 partition by range (at);
+             create table visit_2026_01 partition of visit_2026 for values from (0) to (5);
+             create function note() returns trigger language plpgsql as 'begin return new; end';
+             create trigger note before insert on visit for each row execute function note();
+             insert into area values (1); insert into visit values (1, 1, 1)",
+        )
+        .unwrap();
+    let mut holder = lab.client("holder");
+    holder
+        .batch_execute("begin; update visit set id = 2 where at = 1")
+        .unwrap();
+    let _waiter = lab.behind("waiter", "delete from area");
+    let names = lab.watch(async |source| {
+        let snapshot = source.tick().await.unwrap();
+        source.names(&snapshot).await
+    });
+    let known = Names::of(&names);
+    let oid = |name: &str| {
+        let told = names.iter().find(|told| &*told.name == name);
+        let told = told.unwrap_or_else(|| panic!("{name} is not in {names:?}"));
+        (
+            told.database.unwrap_or(Oid(0)),
+            told.table.unwrap_or(told.oid),
+        )
+    };
+    let part = oid("public.visit_2026_01");
+    let relation = known.relation(part.0, part.1).unwrap();
+    assert_eq!(relation.parent, Some(oid("public.visit_2026").1));
+    assert_eq!(relation.topmost, Some(oid("public.visit").1));
+    assert_eq!(&**known.topmost(part.0, part.1).unwrap(), "public.visit");
+    assert!(relation.stores_rows);
+    assert_eq!(relation.triggers, Some(true));
+    assert_eq!(relation.key_columns.as_deref(), Some(&[][..]));
+
+    let above = oid("public.visit");
+    assert!(!known.relation(above.0, above.1).unwrap().stores_rows);
+
+    let area = oid("public.area");
+    let relation = known.relation(area.0, area.1).unwrap();
+    let keys: Vec<&str> = relation
+        .key_columns
+        .iter()
+        .flatten()
+        .map(|key| &**key)
+        .collect();
+    assert_eq!(
+        keys,
+        ["code", "id"],
+        "neither a part of it nor an expression"
+    );
+    assert_eq!((relation.parent, relation.triggers), (None, Some(false)));
+    let refers = |told: &&pgjam::sample::Name| {
+        told.kind == NameKind::ForeignKey && told.table == Some(part.1)
+    };
+    let foreign_key = names.iter().find(refers).unwrap();
+    assert_eq!(foreign_key.refers_to, Some(area.1));
+    assert_eq!(foreign_key.cascades, Some(true));
+    assert_eq!(foreign_key.columns.as_deref(), Some(&["area".into()][..]));
+}
+
+#[test]
+fn a_role_is_told_with_its_power_and_ours_over_it() {
+    let lab = Lab::start();
+    lab.client("setup")
+        .batch_execute(
+            "create role watcher login; create role app login; create role batch login;
+             grant pg_monitor to watcher; grant app to watcher",
+        )
+        .unwrap();
+    let mut sessions = Vec::new();
+    for role in ["postgres", "app", "batch"] {
+        let mut config: postgres::Config = lab.server.dsn("postgres", role).parse().unwrap();
+        let mut client = config
+            .application_name(role)
+            .connect(postgres::NoTls)
+            .unwrap();
+        let pid = pid(&mut client);
+        sessions.push((client, pid));
+    }
+    let (snapshot, names) = lab.watch_as("watcher", "postgres", quick(), async |source| {
+        let snapshot = source.tick().await.unwrap();
+        let names = source.names(&snapshot).await;
+        (snapshot, names)
+    });
+    let names = Names::of(&names);
+    let told: Vec<_> = sessions
+        .iter()
+        .map(|(_, pid)| session(&snapshot, *pid).role.unwrap())
+        .map(|role| (names.is_superuser(role), names.has_privileges_of(role)))
+        .collect();
+    let superuser = (Some(true), Some(false));
+    assert_eq!(
+        told,
+        [
+            superuser,
+            (Some(false), Some(true)),
+            (Some(false), Some(false))
+        ]
+    );
+    assert_eq!(names.is_superuser(Oid(1)), None);
 }

@@ -108,13 +108,24 @@ impl Lab {
         options: Options,
         look: impl AsyncFnOnce(&mut Source<'_>) -> T,
     ) -> T {
+        self.watch_as("postgres", database, options, look)
+    }
+
+    /// The same as another role.
+    pub(crate) fn watch_as<T>(
+        &self,
+        role: &str,
+        database: &str,
+        options: Options,
+        look: impl AsyncFnOnce(&mut Source<'_>) -> T,
+    ) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
         runtime.block_on(async {
             let mut config: tokio_postgres::Config =
-                self.server.dsn(database, "postgres").parse().unwrap();
+                self.server.dsn(database, role).parse().unwrap();
             config.application_name("pgjam");
             let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
             let connection = tokio::spawn(connection);
