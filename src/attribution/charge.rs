@@ -16,6 +16,8 @@ use crate::attribution::cause::{Cell, Class, InTheWay, Why};
 use crate::attribution::history::{History, Taken};
 use crate::attribution::interned::Interned;
 use crate::connect::APPLICATION_NAME;
+use crate::graph::episode::{Episode, Episodes};
+use crate::graph::view::Vocabulary;
 use crate::graph::{Basis, Party, Table, WaitGraph};
 use crate::names::{Names, Statements};
 use crate::pg::{LockMode, Oid};
@@ -83,16 +85,31 @@ pub(super) struct Charger<'a> {
 }
 
 impl Charger<'_> {
-    /// Charges every span of a recording.
-    pub(super) fn charge(&self, recording: &Recording) -> Charges {
+    /// Charges every span of a recording, and tells what went on as episodes.
+    pub(super) fn charge(&self, recording: &Recording) -> (Charges, Vec<Episode>) {
         let mut charges = Charges::default();
+        let mut episodes = Episodes::default();
         for (tick, snapshot) in recording.snapshots.iter().enumerate() {
-            self.tick(&mut charges, tick, snapshot);
+            let graph = self.tick(&mut charges, tick, snapshot);
+            episodes.look(snapshot.tick, &graph.chains(self.words()));
         }
-        charges
+        (charges, episodes.finish())
     }
 
-    fn tick(&self, charges: &mut Charges, tick: usize, snapshot: &Snapshot) {
+    fn words(&self) -> Vocabulary<'_> {
+        Vocabulary {
+            naming: self.naming,
+            names: self.names,
+            statements: self.statements,
+        }
+    }
+
+    fn tick<'s>(
+        &self,
+        charges: &mut Charges,
+        tick: usize,
+        snapshot: &'s Snapshot,
+    ) -> WaitGraph<'s> {
         let graph = WaitGraph::of(snapshot);
         let mut blocked = 0;
         for session in snapshot
@@ -174,6 +191,7 @@ impl Charger<'_> {
             span: tick.span,
             blocked,
         });
+        graph
     }
 
     /// Gives the cell that a wait's share on one root belongs in.

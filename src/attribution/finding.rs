@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::graph::episode::Episode;
 use crate::graph::view::GraphView;
 use crate::pg::Version;
 use crate::time::Rfc3339;
@@ -28,6 +29,10 @@ pub struct Diagnosis {
     pub groups: Vec<Group>,
     /// What is concluded, best supported and heaviest first.
     pub findings: Vec<Finding>,
+    /// Situations from their start to their end, those that cost most first.
+    pub episodes: Vec<Episode>,
+    /// How many more there were.
+    pub more_episodes: usize,
     /// Each grown victim's growth, split without remainder; heaviest first.
     pub splits: Vec<Split>,
     /// Share of the sampled lock-wait time that could be charged to nobody, 0 to 1.

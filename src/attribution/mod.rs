@@ -50,6 +50,8 @@ use crate::time::Rfc3339;
 
 /// So many victims are drawn over time.
 const DRAWN: usize = 6;
+/// So many episodes are told, those that cost most.
+const EPISODES: usize = 50;
 /// What numbers mean, in one place.
 struct Book<'a> {
     names: &'a Names,
@@ -92,7 +94,9 @@ pub fn diagnose(recording: &Recording, naming: &Naming) -> Diagnosis {
         statements: &statements,
         history: &history,
     };
-    let charges = charger.charge(recording);
+    let (charges, mut episodes) = charger.charge(recording);
+    let more_episodes = episodes.len().saturating_sub(EPISODES);
+    episodes.truncate(EPISODES);
     let cuts = Cuts::of(recording, &charges.looks);
     let ledger = Ledger::of(recording, &charges, &cuts, &statements, |session| {
         charges.systems.find(&naming.name(session, &names)?)
@@ -154,6 +158,8 @@ pub fn diagnose(recording: &Recording, naming: &Naming) -> Diagnosis {
         events: arrival::events(&book, &events, &groups, &findings),
         groups: group_views(&groups),
         findings,
+        episodes,
+        more_episodes,
         splits,
         unattributed_share: unattributed(&charges),
         named_share: named(&charges),

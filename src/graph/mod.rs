@@ -22,7 +22,9 @@
 //! Nothing here can fail and nothing here does I/O.
 
 mod blame;
+pub mod chain;
 mod edges;
+pub mod episode;
 mod queue;
 mod reach;
 mod table;
@@ -406,18 +408,41 @@ impl<'a> WaitGraph<'a> {
     /// where it waits for the root directly, none where no way leads there.
     #[must_use]
     pub fn last_hop(&self, node: NodeIndex, root: NodeIndex) -> Option<NodeIndex> {
+        self.way(node, root).pop()
+    }
+
+    /// Lists the waiters on a way from a node to one of its roots, the node first and the root
+    /// left out; none where no way leads there.
+    #[must_use]
+    pub fn way(&self, node: NodeIndex, root: NodeIndex) -> Vec<NodeIndex> {
         let mut passed = HashSet::new();
+        let mut way = Vec::new();
         let mut at = node;
         while passed.insert(at) {
+            way.push(at);
             let next = || self.graph.neighbors_directed(at, Direction::Outgoing);
             if next().any(|blocker| blocker == root) {
-                return Some(at);
+                return way;
             }
             let leads =
                 |blocker: &NodeIndex| self.blame(*blocker).iter().any(|(end, _)| *end == root);
-            at = next().filter(leads).min()?;
+            match next().filter(leads).min() {
+                Some(blocker) => at = blocker,
+                None => break,
+            }
         }
-        None
+        Vec::new()
+    }
+
+    /// Finds the gate before a wait for a whole table: the first in the queue whose request
+    /// conflicts, where nobody *holds* anything against this one.
+    #[must_use]
+    pub fn gate(&self, wait: &Wait<'_>) -> Option<NodeIndex> {
+        let queues = wait.hard.is_empty() && &*wait.request.target.locktype == "relation";
+        let queue = &self.targets[wait.target].queue;
+        let own = queue.entries()[wait.place].node;
+        let mut ahead = queue.conflicting(wait.place).map(|entry| entry.node);
+        queues.then(|| ahead.find(|&node| node != own)).flatten()
     }
 }
 

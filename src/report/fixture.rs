@@ -8,6 +8,9 @@ use crate::attribution::finding::{
     Evidence, Finding, Group, Growth, Now, Part, Scope, Series, ServerFacts, Split, Verdict,
     Victim, WhatIf, Window,
 };
+use crate::graph::chain::Signature;
+use crate::graph::episode::Episode;
+use crate::graph::view::Party;
 use crate::pg::Version;
 use crate::time::{Rfc3339, Span, Timestamp};
 
@@ -377,6 +380,8 @@ pub(crate) fn county_rollout() -> Diagnosis {
         groups: groups(&events),
         events,
         findings: vec![proved(), hot_row(), unsure()],
+        episodes: vec![episode()],
+        more_episodes: 3,
         splits: vec![split()],
         unattributed_share: 0.04,
         named_share: 0.98,
@@ -401,6 +406,31 @@ pub(crate) fn county_rollout() -> Diagnosis {
     }
 }
 
+/// What sync-12 did, as one story.
+fn episode() -> Episode {
+    Episode {
+        signature: Signature {
+            id: "8c1f0d4be0a5c3f7".to_owned(),
+            text: "sync-12 holds rows of public.state_counter".to_owned(),
+        },
+        table: Some("public.state_counter".into()),
+        start: at(171.2),
+        peak: at(214.7),
+        end: at(299.9),
+        open: false,
+        looks: 1_204,
+        peak_behind: 14,
+        longest_ms: Some(412.0),
+        waited_s: 389.0,
+        roots: 1,
+        root: Some(Party {
+            pid: Some(4000),
+            gid: None,
+        }),
+        systems: [("decision".to_owned(), 5), ("intake-02".to_owned(), 3)].into(),
+    }
+}
+
 /// A server on which nobody waited for anybody.
 pub(crate) fn quiet() -> Diagnosis {
     Diagnosis {
@@ -419,6 +449,8 @@ pub(crate) fn quiet() -> Diagnosis {
         groups: Vec::new(),
         events: Vec::new(),
         findings: Vec::new(),
+        episodes: Vec::new(),
+        more_episodes: 0,
         splits: Vec::new(),
         unattributed_share: 0.0,
         losses: BTreeMap::new(),

@@ -151,6 +151,7 @@ pub(crate) fn graph(mut nodes: Vec<Node>, mut edges: Vec<Edge>) -> GraphView {
         edges,
         roots,
         cycles: Vec::new(),
+        chains: Vec::new(),
         unseen: BTreeMap::new(),
         without_holder: BTreeMap::new(),
     }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::Report;
 use super::line::is_invisible;
 use crate::attribution::finding::{Cost, Event, Finding, Group, Now, ServerFacts, Split, Window};
+use crate::graph::episode::Episode;
 use crate::graph::view::GraphView;
 
 /// The name and version of the diagnosis' shape.
@@ -26,6 +27,8 @@ struct Document<'a> {
     events: &'a [Event],
     groups: &'a [Group],
     findings: Vec<WordedFinding<'a>>,
+    episodes: &'a [Episode],
+    more_episodes: usize,
     splits: &'a [Split],
     unattributed_share: f64,
     named_share: f64,
@@ -62,6 +65,8 @@ pub fn render(report: &Report) -> String {
                 advice: &worded.advice,
             })
             .collect(),
+        episodes: &diagnosis.episodes,
+        more_episodes: diagnosis.more_episodes,
         splits: &diagnosis.splits,
         unattributed_share: diagnosis.unattributed_share,
         named_share: diagnosis.named_share,

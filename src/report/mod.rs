@@ -13,6 +13,7 @@ pub mod html;
 pub mod svg;
 
 mod advice;
+mod episodes;
 pub mod figures;
 pub mod first_screen;
 mod forest;

@@ -7,7 +7,7 @@ use super::figures::{count, duration, interval, milliseconds, percent, plural};
 use super::line::{Ink, Line, Style, column, heading, paragraph, right};
 use super::naming::{blocker_name, statement_name};
 use super::words::list;
-use super::{Report, Worded, tree};
+use super::{Report, Worded, episodes, tree};
 use crate::attribution::finding::{
     Cause, Diagnosis, Event, EventEffect, Scope, Split, Verdict, Victim,
 };
@@ -43,6 +43,7 @@ pub fn render(report: &Report, style: &Style) -> String {
     if !report.diagnosis.events.is_empty() {
         events(&mut page, style, &report.diagnosis);
     }
+    episodes::section(&mut page, style, &report.diagnosis);
     if let Some(worst) = &report.diagnosis.worst {
         let title = format!("At the worst moment, {} UTC", worst.taken_at.0.to_clock());
         heading(&mut page, style, &title);

@@ -47,7 +47,9 @@ fn colour_adds_nothing_but_colour() {
 fn a_suspicion_names_nobody_anywhere() {
     let mut diagnosis = county_rollout();
     diagnosis.events.clear();
+    // Who held up whom is an observation and no verdict.
     diagnosis.worst = None;
+    diagnosis.episodes.clear();
     for finding in &mut diagnosis.findings {
         finding.verdict = Verdict::Inconclusive;
         finding.event_effect = None;
@@ -61,6 +63,7 @@ fn a_part_is_not_proved_by_what_is_proved_of_another_window() {
     let mut diagnosis = county_rollout();
     diagnosis.events.clear();
     diagnosis.worst = None;
+    diagnosis.episodes.clear();
     diagnosis.splits[0].growth.window_after[0] = at(190.0);
     let page = written(diagnosis);
     let (_, waterfall) = page.split_once("Where the growth").unwrap_or_default();

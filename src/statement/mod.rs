@@ -166,7 +166,7 @@ fn autovacuum(sql: &str) -> Option<tables::Parts> {
 }
 
 /// Hashes bytes as FNV-1a with 64 bits does: stable over releases and machines.
-fn fnv1a(bytes: &[u8]) -> u64 {
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod chains;
 mod order;
 
 use super::*;
@@ -95,6 +96,21 @@ fn snapshot(locks: Vec<Lock>) -> Snapshot {
         prepared: vec![],
         safe_snapshots: vec![],
     }
+}
+
+/// One row, its holder, the head of its queue and `waiters` − 1 more.
+fn row_queue(waiters: i32) -> Snapshot {
+    let row = target("tuple", Some(7), None);
+    let mut locks = vec![
+        holds(1, xid(100), Exclusive),
+        holds(2, row.clone(), Exclusive),
+        entry(2, xid(100), Share, Some(10)),
+    ];
+    locks.extend((3..waiters + 2).map(|pid| {
+        let since = 10 + 2 * i64::from(pid);
+        entry(pid, row.clone(), Exclusive, Some(since))
+    }));
+    snapshot(locks)
 }
 
 /// Checks every edge and every waiter's blame.

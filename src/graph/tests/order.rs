@@ -95,21 +95,6 @@ fn a_deadlock_through_a_queue_leaves_its_order_unknown() {
     assert_eq!(WaitGraph::of(&snapshot).cycles().count(), 1);
 }
 
-/// One row, its holder, the head of its queue and `waiters` − 1 more.
-fn row_queue(waiters: i32) -> Snapshot {
-    let row = target("tuple", Some(7), None);
-    let mut locks = vec![
-        holds(1, xid(100), Exclusive),
-        holds(2, row.clone(), Exclusive),
-        entry(2, xid(100), Share, Some(10)),
-    ];
-    locks.extend((3..waiters + 2).map(|pid| {
-        let since = 10 + 2 * i64::from(pid);
-        entry(pid, row.clone(), Exclusive, Some(since))
-    }));
-    snapshot(locks)
-}
-
 #[test]
 fn who_stands_behind_and_who_would_go_on_are_counted_along_a_queue() {
     let snapshot = row_queue(4);

@@ -47,6 +47,7 @@ impl WaitGraph<'_> {
                 .map(|node| self.party_view(node))
                 .collect(),
             cycles,
+            chains: self.chains(words),
             unseen: self.unseen(),
             without_holder: self.without_holder(),
         }
@@ -59,7 +60,7 @@ impl WaitGraph<'_> {
         }
     }
 
-    fn party_view(&self, node: NodeIndex) -> Party {
+    pub(in crate::graph) fn party_view(&self, node: NodeIndex) -> Party {
         let gid = match self.party(node) {
             graph::Party::Backend(_) => None,
             graph::Party::Prepared(gid) => Some(gid.to_string()),
@@ -97,14 +98,7 @@ impl WaitGraph<'_> {
         Node {
             party: self.party_view(node),
             backend_start: session.map(|s| Rfc3339(s.backend_start)),
-            system: match session {
-                Some(session) => words
-                    .naming
-                    .name(session, words.names)
-                    .map(|s| s.to_string()),
-                // A prepared transaction has no session any more; its owner is what is left.
-                None => role.clone(),
-            },
+            system: self.named(node, words),
             role,
             database: database
                 .and_then(|oid| words.names.database(oid))
@@ -129,6 +123,18 @@ impl WaitGraph<'_> {
                 .unwrap_or(0),
             autovacuum: session.and_then(|session| self.autovacuum(session, words)),
         }
+    }
+
+    /// Names the system of a node; a prepared transaction has no session any more, and its owner
+    /// is what is left.
+    pub(in crate::graph) fn named(&self, node: NodeIndex, words: Vocabulary<'_>) -> Option<String> {
+        let name = match self.session(node) {
+            Some(session) => words.naming.name(session, words.names),
+            None => self
+                .prepared(node)
+                .and_then(|prepared| words.names.role(prepared.owner).cloned()),
+        };
+        name.map(|name| name.to_string())
     }
 
     /// Tells what an autovacuum worker is at, by its text and by what it holds.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::graph::Certainty;
+use crate::graph::chain::Chain;
 use crate::names::{Names, Statements};
 use crate::system::Naming;
 use crate::time::Rfc3339;
@@ -30,6 +31,8 @@ pub struct GraphView {
     pub roots: Vec<Party>,
     /// Deadlocks that the server has not broken yet, each as the pids in it.
     pub cycles: Vec<Vec<i32>>,
+    /// Root by root what stands in the way of whom, the worst first.
+    pub chains: Vec<Chain>,
     /// Waits for a lock of which no blocker could be seen, by wait event.
     pub unseen: BTreeMap<String, usize>,
     /// Waits for what nobody holds, by wait event: internal locks, pinned buffers, the
@@ -47,6 +50,7 @@ impl Default for GraphView {
             edges: Vec::new(),
             roots: Vec::new(),
             cycles: Vec::new(),
+            chains: Vec::new(),
             unseen: BTreeMap::new(),
             without_holder: BTreeMap::new(),
         }

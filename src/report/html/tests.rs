@@ -49,8 +49,9 @@ fn a_waterfall_says_which_windows_it_compares() {
 fn a_suspicion_names_nobody_in_a_waterfall_or_by_their_statement() {
     let mut diagnosis = county_rollout();
     diagnosis.events.clear();
-    // Who held up whom is an observation and no verdict: the graph and the load stay.
+    // Who held up whom is an observation and no verdict: the graph, the episodes and the load stay.
     diagnosis.worst = None;
+    diagnosis.episodes.clear();
     diagnosis.load.clear();
     for finding in &mut diagnosis.findings {
         finding.verdict = Verdict::Inconclusive;

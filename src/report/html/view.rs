@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use askama::Template;
 
 use crate::attribution::finding::{CallsBasis, Event, Finding, Growth, Scope, Verdict};
+use crate::report::episodes::{self, Told};
 use crate::report::figures::{duration, interval, milliseconds, percent};
 use crate::report::markup::{clean, figure, line};
 use crate::report::naming::blocker_name;
@@ -36,6 +37,8 @@ pub(super) struct Page {
     load: Picture,
     findings: Vec<FindingView>,
     events: Vec<EventView>,
+    episodes: Vec<Told>,
+    more_episodes: usize,
     graph: Option<String>,
     graph_note: &'static str,
     losses: Vec<Fact>,
@@ -125,6 +128,7 @@ impl Page {
         ));
 
         let graph = diagnosis.worst.as_ref().unwrap_or(&diagnosis.last);
+        let (told, more_episodes) = episodes::told(diagnosis);
         Self {
             css: include_str!("../../../reports/report.css"),
             headline: line(&report.headline, LONGEST_SENTENCE),
@@ -145,33 +149,15 @@ impl Page {
                 wide: svg::latency(report),
                 narrow: svg::latency_at(report, NARROW),
             },
-            waterfalls: diagnosis
-                .splits
-                .iter()
-                .take(MOST_WATERFALLS)
-                .map(|split| Waterfall {
-                    victim: victim_words(
-                        split.victim.system.as_deref(),
-                        &split.victim.systems,
-                        &split.victim.query,
-                    ),
-                    windows: format!(
-                        "before: {}; after: {} UTC",
-                        stretch(split.growth.window_before),
-                        stretch(split.growth.window_after)
-                    ),
-                    picture: Picture {
-                        wide: svg::waterfall_at(report, split, WIDE),
-                        narrow: svg::waterfall_at(report, split, NARROW),
-                    },
-                })
-                .collect(),
+            waterfalls: waterfalls(report),
             load: Picture {
                 wide: svg::load(report),
                 narrow: svg::load_at(report, NARROW),
             },
             findings: report.findings.iter().map(FindingView::of).collect(),
             events: event_views(report),
+            episodes: told,
+            more_episodes,
             graph: (!graph.nodes.is_empty()).then(|| svg::graph(graph)),
             graph_note: if diagnosis.worst.is_some() {
                 "At the tick with the most sessions blocked."
@@ -230,6 +216,32 @@ fn loss_facts(report: &Report) -> Vec<Fact> {
         others.map(|(kind, count)| fact(clean(kind).replace(['_', '-'], " "), count.to_string())),
     );
     facts
+}
+
+/// Draws the growth of the victims that lost most.
+fn waterfalls(report: &Report) -> Vec<Waterfall> {
+    report
+        .diagnosis
+        .splits
+        .iter()
+        .take(MOST_WATERFALLS)
+        .map(|split| Waterfall {
+            victim: victim_words(
+                split.victim.system.as_deref(),
+                &split.victim.systems,
+                &split.victim.query,
+            ),
+            windows: format!(
+                "before: {}; after: {} UTC",
+                stretch(split.growth.window_before),
+                stretch(split.growth.window_after)
+            ),
+            picture: Picture {
+                wide: svg::waterfall_at(report, split, WIDE),
+                narrow: svg::waterfall_at(report, split, NARROW),
+            },
+        })
+        .collect()
 }
 
 fn event_views(report: &Report) -> Vec<EventView> {
