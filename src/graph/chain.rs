@@ -224,6 +224,9 @@ impl WaitGraph<'_> {
     fn who(&self, node: NodeIndex, words: Vocabulary<'_>) -> String {
         let kind = || match (self.session(node), self.party(node)) {
             (Some(session), _) if session.is_client() => "a session without a name".to_owned(),
+            (Some(session), _) if &*session.backend_type == "startup" => {
+                "the standby's replay".to_owned()
+            }
             (Some(session), _) => session.backend_type.to_string(),
             (None, graph::Party::Unlisted(_) | graph::Party::Backend(_)) => {
                 "an unknown owner".to_owned()
