@@ -130,12 +130,17 @@ fn queues(criterion: &mut Criterion) {
             b.iter(|| read(s));
         });
     }
-    let snapshot = row_queue(600, 20_000);
-    group.bench_with_input(
-        BenchmarkId::new("waiters and 20,000 other locks", 600),
-        &snapshot,
-        |b, s| b.iter(|| read(s)),
-    );
+    group.finish();
+
+    // Twenty entries for each waiter, as where many relations are locked before the row.
+    let mut group = criterion.benchmark_group("one row, 20 lock entries a waiter: graph and roots");
+    for waiters in [1_000, 2_000, 5_000, 10_000] {
+        let snapshot = row_queue(waiters, 19 * waiters);
+        group.throughput(Throughput::Elements(u64::from(waiters.unsigned_abs())));
+        group.bench_with_input(BenchmarkId::new("waiters", waiters), &snapshot, |b, s| {
+            b.iter(|| WaitGraph::of(s).roots());
+        });
+    }
     group.finish();
 }
 
