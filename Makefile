@@ -56,7 +56,7 @@ docs:
 tests:
 	$(call step,PROPTEST_RNG_SEED=1 cargo test --locked)
 
-bench: install-demo ## How fast the graph and the attribution are
+bench: install-demo ## What a look costs a server, how fast graph and attribution are
 	$(call step,cargo bench --locked)
 
 examples: ## Write reports/examples anew, from the recording of the last demo
