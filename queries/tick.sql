@@ -60,14 +60,15 @@ involved as materialized (
     union all
     select owner, pid, locktype from waiting
 ),
--- Contended entries; of those involved, what leads to a gid (transactionid) or to a table (the rest).
+-- Contended entries; of those involved, what leads to a gid (the transactionid of who has no
+-- pid) or to a table (the rest).
 -- Targets other than transactions name their relation themselves, or have none. Both sides have locked
 -- the table that a transaction is waited for about.
 told as (
     select *
       from entry
      where not granted
-        or locktype in ('transactionid', 'tuple')
+        or (locktype = 'tuple' or locktype = 'transactionid' and pid is null)
            and owner in (select owner from involved)
         or locktype = 'relation' and mode <> 'AccessShareLock'
            and owner in (select owner from involved where locktype in ('transactionid', 'spectoken'))
