@@ -62,7 +62,7 @@ fn a_session_is_a_polite_observer() {
     let server = server();
     let environment = Environment::bare()
         .with("PGAPPNAME", "somebody")
-        .with("PGOPTIONS", "-c lock_timeout=0 -c work_mem=1MB");
+        .with("PGOPTIONS", "-c lock_timeout=0 -c geqo=off");
     let shown = wait(async {
         let session = session(&server.dsn("postgres", "postgres"), &environment)
             .await
@@ -77,6 +77,7 @@ fn a_session_is_a_polite_observer() {
             "client_encoding",
             "jit",
             "work_mem",
+            "geqo",
         ] {
             let row = session
                 .client()
@@ -98,7 +99,8 @@ fn a_session_is_a_polite_observer() {
             "search_path=pg_catalog",
             "client_encoding=SQL_ASCII",
             "jit=off",
-            "work_mem=1MB",
+            "work_mem=32MB",
+            "geqo=off",
         ]
     );
 }

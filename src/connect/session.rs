@@ -15,7 +15,7 @@ use super::tls::Mode;
 /// What every session asks for in its startup packet.
 ///
 /// The order matters where `PGOPTIONS` names the same setting: the later one counts.
-const SETTINGS: [(&str, &str); 10] = [
+const SETTINGS: [(&str, &str); 11] = [
     ("statement_timeout", "5s"),
     ("lock_timeout", "100ms"),
     ("idle_in_transaction_session_timeout", "10s"),
@@ -26,6 +26,8 @@ const SETTINGS: [(&str, &str); 10] = [
     ("TimeZone", "UTC"),
     ("jit", "off"),
     ("max_parallel_workers_per_gather", "0"),
+    // With the usual 4 MB a tick over some 30,000 lock entries would write temporary files.
+    ("work_mem", "32MB"),
 ];
 
 /// Asks for raw bytes where the settings arrived, and does nothing where they did not.
