@@ -24,6 +24,7 @@
 mod blame;
 pub mod chain;
 mod edges;
+mod effects;
 pub mod episode;
 mod queue;
 mod reach;
@@ -49,7 +50,7 @@ pub use edges::Soft;
 pub use queue::Certainty;
 use queue::Queue;
 use reach::Reach;
-pub use table::{Basis, Table};
+pub use table::{Basis, Row, Rung, Table};
 
 /// Who waits or is waited for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,6 +91,8 @@ pub struct Wait<'a> {
 #[derive(Debug)]
 struct Contended<'a> {
     holders: Vec<(NodeIndex, LockMode)>,
+    /// The entries of the holders.
+    held: Vec<&'a Lock>,
     queue: Queue<'a>,
 }
 
@@ -239,7 +242,12 @@ impl<'a> WaitGraph<'a> {
             };
             self.waits.entry(node).or_default().push(wait);
         }
-        self.targets.push(Contended { holders, queue });
+        let held = entries.iter().copied().filter(|lock| lock.granted);
+        self.targets.push(Contended {
+            holders,
+            held: held.collect(),
+            queue,
+        });
     }
 
     /// Takes up those who wait for others without any lock, to read what never has to be undone.
