@@ -290,8 +290,10 @@ impl Statement {
             (Kind::Merge, Some(table)) => format!("MERGE INTO {table}"),
             (Kind::Lock, Some(table)) => format!("LOCK TABLE {table}"),
             (Kind::Ddl, Some(table)) => {
-                let verb = first(2);
-                let link = if verb.to_ascii_uppercase().ends_with("TABLE") {
+                let is_long = first(2).to_ascii_uppercase().ends_with(" MATERIALIZED");
+                let verb = first(if is_long { 3 } else { 2 });
+                let upper = verb.to_ascii_uppercase();
+                let link = if upper.ends_with("TABLE") || upper.ends_with("VIEW") {
                     ""
                 } else {
                     "… ON "

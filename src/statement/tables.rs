@@ -218,7 +218,7 @@ impl Uses {
                 self.lock(s.relation.as_ref(), AccessShare);
                 let inner = self.inner(s.query.as_deref());
                 if s.is_from {
-                    self.write(s.relation.as_ref(), None, Writes::inserting());
+                    self.write(s.relation.as_ref(), None, &Writes::inserting());
                 }
                 return match (s.is_from, inner) {
                     (true, _) => Kind::Insert,
@@ -227,9 +227,7 @@ impl Uses {
                 };
             }
             NodeEnum::VacuumStmt(s) => {
-                let full = s.options.iter().any(|option| {
-                    matches!(&option.node, Some(NodeEnum::DefElem(option)) if option.defname == "full")
-                });
+                let full = is_set(&s.options, "full");
                 for table in &s.rels {
                     if let Some(NodeEnum::VacuumRelation(table)) = &table.node {
                         let mode = if full {
@@ -244,9 +242,7 @@ impl Uses {
             }
             NodeEnum::ClusterStmt(s) => self.lock(s.relation.as_ref(), AccessExclusive),
             NodeEnum::ReindexStmt(s) => {
-                let concurrent = s.params.iter().any(|option| {
-                    matches!(&option.node, Some(NodeEnum::DefElem(option)) if option.defname == "concurrently")
-                });
+                let concurrent = is_set(&s.params, "concurrently");
                 let mode = match ReindexObjectType::try_from(s.kind) {
                     _ if concurrent => ShareUpdateExclusive,
                     Ok(ReindexObjectType::ReindexObjectIndex) => AccessExclusive,
@@ -285,15 +281,20 @@ impl Uses {
             NodeEnum::AlterPolicyStmt(s) => self.lock(s.table.as_ref(), AccessExclusive),
             NodeEnum::CreateTrigStmt(s) => {
                 self.lock(s.relation.as_ref(), ShareRowExclusive);
-                self.lock(s.constrrel.as_ref(), ShareRowExclusive);
+                self.lock(s.constrrel.as_ref(), AccessShare);
             }
             NodeEnum::CreateStatsStmt(s) => self.lock_all(&s.relations, ShareUpdateExclusive),
             NodeEnum::CreateTableAsStmt(s) => {
+                let into = s.into.as_ref();
+                self.lock(into.and_then(|into| into.rel.as_ref()), AccessExclusive);
                 self.inner(s.query.as_deref());
             }
             NodeEnum::ViewStmt(s) => {
+                self.lock(s.view.as_ref(), AccessExclusive);
                 self.inner(s.query.as_deref());
             }
+            NodeEnum::CommentStmt(s) => self.remark(s.objtype, s.object.as_deref()),
+            NodeEnum::SecLabelStmt(s) => self.remark(s.objtype, s.object.as_deref()),
             NodeEnum::ExecuteStmt(_)
             | NodeEnum::FetchStmt(_)
             | NodeEnum::CallStmt(_)
@@ -324,7 +325,30 @@ impl Uses {
     }
 }
 
+/// Tells whether an option is given and not as `false`, `off` or `0`.
+fn is_set(options: &[Node], name: &str) -> bool {
+    options.iter().any(|option| {
+        let Some(NodeEnum::DefElem(option)) = &option.node else {
+            return false;
+        };
+        let value = option.arg.as_ref().and_then(|value| value.node.as_ref());
+        let off = match value {
+            Some(NodeEnum::String(word)) => {
+                let off = ["false", "off"];
+                off.iter().any(|off| word.sval.eq_ignore_ascii_case(off))
+            }
+            Some(NodeEnum::Integer(number)) => number.ival == 0,
+            Some(NodeEnum::Boolean(value)) => !value.boolval,
+            _ => false,
+        };
+        option.defname == name && !off
+    })
+}
+
 fn name(table: &RangeVar) -> TableName {
     let schema = (!table.schemaname.is_empty()).then(|| table.schemaname.as_str().into());
     (schema, table.relname.as_str().into())
 }
+
+#[cfg(test)]
+mod tests;

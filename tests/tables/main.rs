@@ -38,6 +38,10 @@ const WAITS: usize = 3_000;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[test]
+#[expect(
+    clippy::print_stdout,
+    reason = "the table is what the long form is run for"
+)]
 fn the_table_of_a_row_lock_wait_is_the_one_in_the_servers_log() {
     let wanted = match std::env::var("PGJAM_TABLE_WAITS") {
         Ok(number) => number.parse().unwrap(),

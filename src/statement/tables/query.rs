@@ -43,7 +43,7 @@ impl Uses {
                         writes.columns = set_columns(&clause.target_list);
                     }
                     let rows = writes.updates.then_some(LockMode::Exclusive);
-                    self.write(s.relation.as_ref(), rows, writes);
+                    self.write(s.relation.as_ref(), rows, &writes);
                 }
                 NodeRef::UpdateStmt(s) => {
                     let writes = Writes {
@@ -51,7 +51,7 @@ impl Uses {
                         columns: set_columns(&s.target_list),
                         ..Writes::default()
                     };
-                    self.write(s.relation.as_ref(), Some(LockMode::Exclusive), writes);
+                    self.write(s.relation.as_ref(), Some(LockMode::Exclusive), &writes);
                 }
                 NodeRef::DeleteStmt(s) => {
                     let writes = Writes {
@@ -59,11 +59,11 @@ impl Uses {
                         ..Writes::default()
                     };
                     let rows = Some(LockMode::AccessExclusive);
-                    self.write(s.relation.as_ref(), rows, writes);
+                    self.write(s.relation.as_ref(), rows, &writes);
                 }
                 NodeRef::MergeStmt(s) => {
                     let (rows, writes) = merged(&s.merge_when_clauses);
-                    self.write(s.relation.as_ref(), rows, writes);
+                    self.write(s.relation.as_ref(), rows, &writes);
                 }
                 NodeRef::SelectStmt(s) => {
                     locks_rows |= !s.locking_clause.is_empty();
@@ -86,12 +86,12 @@ impl Uses {
         &mut self,
         table: Option<&RangeVar>,
         rows: Option<LockMode>,
-        writes: Writes,
+        writes: &Writes,
     ) {
         if let Some(table) = table {
             self.add(name(table), LockMode::RowExclusive, rows)
                 .writes
-                .merge(&writes);
+                .merge(writes);
         }
     }
 
