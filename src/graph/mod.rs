@@ -31,6 +31,7 @@ mod reach;
 mod table;
 mod target;
 pub mod view;
+mod wanted;
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
@@ -51,6 +52,7 @@ pub use queue::Certainty;
 use queue::Queue;
 use reach::Reach;
 pub use table::{Basis, Row, Rung, Table};
+pub use wanted::{Wanted, WantedLock};
 
 /// Who waits or is waited for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

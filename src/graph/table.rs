@@ -153,10 +153,7 @@ impl WaitGraph<'_> {
             return Some(found(relation, Rung::Queue, Row::of(&place.target)));
         }
         let both = self.locked_by_both(wait, names, database);
-        let statement = self
-            .statement_that_waits(node, wait)
-            .and_then(|id| statements.get(id));
-        let effects = statement.map(|statement| Effects::of(statement, names, database));
+        let effects = self.effects(node, wait, names, statements);
         let can_wait_in = |table: Oid, held: Held| match &effects {
             Some(effects) if !effects.open => effects.on(table).is_some_and(|effect| {
                 // New rows wait for nobody but who wrote rows with the same key.
@@ -183,6 +180,19 @@ impl WaitGraph<'_> {
         let is_sure = session.wait_event_type.as_deref() == Some("Lock")
             || since.is_some_and(|since| since <= self.snapshot.tick.at);
         session.statement.filter(|_| is_sure)
+    }
+
+    /// Follows what the statement that waits does; none where it is not known.
+    pub(crate) fn effects<'n>(
+        &self,
+        node: NodeIndex,
+        wait: &Wait<'_>,
+        names: &'n Names,
+        statements: &Statements,
+    ) -> Option<Effects<'n>> {
+        let id = self.statement_that_waits(node, wait)?;
+        let database = self.database(node, wait);
+        Some(Effects::of(statements.get(id)?, names, database))
     }
 
     /// Gives the database in which a node waits; 0 where that is not known.
