@@ -54,10 +54,7 @@ select 'role', r.oid, null, r.rolname, null,
 union all
 select 'relation', relation.oid, n.nspname, t.relname, t.oid,
        null, null, t.relkind,
-       -- A partition has one parent; what inherits in the old way is a table of its own.
-       case when t.relispartition
-            then (select up.inhparent from pg_catalog.pg_inherits up where up.inhrelid = t.oid limit 1)
-       end,
+       (select up.inhparent from pg_catalog.pg_inherits up where up.inhrelid = t.oid and up.inhseqno = 1),
        case when t.relispartition then pg_catalog.pg_partition_root(t.oid) end,
        -- Keys have internal triggers; to 14 those that a partition got from above are internal too.
        t.relhasrules or exists (select

@@ -4,7 +4,7 @@
 //! afterwards. An oid that nobody could resolve has no name here; callers say so
 //! rather than guess.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::pg::{Oid, QueryId};
@@ -17,7 +17,11 @@ pub struct Names {
     roles: HashMap<Oid, Role>,
     databases: HashMap<Oid, Arc<str>>,
     relations: HashMap<(Oid, Oid), Relation>,
+    /// The tables of a name without its schema, by database.
+    called: HashMap<(Oid, Arc<str>), BTreeSet<Oid>>,
     foreign_keys: HashMap<(Oid, Oid), ForeignKey>,
+    /// The foreign keys on either side of a table.
+    beside: HashMap<(Oid, Oid), BTreeSet<Oid>>,
 }
 
 #[derive(Clone, Debug)]
@@ -34,12 +38,14 @@ pub struct Relation {
     pub name: Arc<str>,
     /// The table's own oid.
     pub table: Oid,
-    /// The table that it is a part of.
+    /// The table that it is a part of, or inherits from.
     pub parent: Option<Oid>,
     /// The table at the top, of which it is a part.
     pub topmost: Option<Oid>,
     /// Whether rows are stored in it: not in a view, and not in a table that consists of parts.
     pub stores_rows: bool,
+    /// Whether it shows what others store.
+    pub is_view: bool,
     /// Whether its triggers or rules may touch further tables; none where it was not asked.
     pub triggers: Option<bool>,
     /// The columns whose change takes the lock of `FOR UPDATE`; none where it was not asked.
@@ -93,9 +99,14 @@ impl Names {
                     parent: row.parent,
                     topmost: row.topmost,
                     stores_rows: !matches!(row.relkind.as_deref(), Some("p" | "v")),
+                    is_view: row.relkind.as_deref() == Some("v"),
                     triggers: row.triggers,
                     key_columns: row.columns.clone(),
                 };
+                let bare = relation.name.rsplit_once('.');
+                let bare = bare.map_or(&*relation.name, |(_, bare)| bare);
+                let called = self.called.entry((place.0, bare.into())).or_default();
+                called.insert(relation.table);
                 self.relations.insert(place, relation);
             }
             NameKind::ForeignKey => {
@@ -106,6 +117,10 @@ impl Names {
                         columns: row.columns.clone().unwrap_or_default(),
                         cascades: row.cascades.unwrap_or(true),
                     };
+                    for side in [table, refers_to] {
+                        let beside = self.beside.entry((place.0, side)).or_default();
+                        beside.insert(row.oid);
+                    }
                     self.foreign_keys.insert(place, foreign_key);
                 }
             }
@@ -154,6 +169,37 @@ impl Names {
     #[must_use]
     pub fn relation(&self, database: Oid, relation: Oid) -> Option<&Relation> {
         self.relations.get(&(database, relation))
+    }
+
+    /// Lists the tables that a statement in `database` may mean by a name: without a schema
+    /// there may be several.
+    pub fn called(
+        &self,
+        database: Oid,
+        schema: Option<&str>,
+        name: &Arc<str>,
+    ) -> impl Iterator<Item = Oid> {
+        let tables = self.called.get(&(database, Arc::clone(name)));
+        tables.into_iter().flatten().copied().filter(move |table| {
+            let found = self.relations.get(&(database, *table));
+            schema.is_none_or(|schema| {
+                let whole = found.and_then(|found| found.name.rsplit_once('.'));
+                whole.is_some_and(|(above, _)| above == schema)
+            })
+        })
+    }
+
+    /// Lists the foreign keys of and to a table.
+    pub fn foreign_keys(&self, database: Oid, table: Oid) -> impl Iterator<Item = &ForeignKey> {
+        let beside = self.beside.get(&(database, table)).into_iter().flatten();
+        beside.filter_map(move |oid| self.foreign_keys.get(&(database, *oid)))
+    }
+
+    /// Lists a table and those above it: of which it is a part, or from which it inherits.
+    pub fn with_those_above(&self, database: Oid, table: Oid) -> impl Iterator<Item = Oid> {
+        let above = move |table: &Oid| self.relation(database, *table)?.parent;
+        // Nothing nests so deep, and a torn recording may hold a circle.
+        std::iter::successors(Some(table), above).take(32)
     }
 }
 

@@ -13,16 +13,16 @@ use std::sync::Arc;
 use petgraph::graph::NodeIndex;
 
 use crate::attribution::cause::{Cell, Class, InTheWay, Why};
-use crate::attribution::history::{History, Taken};
+use crate::attribution::history::History;
 use crate::attribution::interned::Interned;
 use crate::connect::APPLICATION_NAME;
 use crate::graph::episode::{Episode, Episodes};
 use crate::graph::view::Vocabulary;
-use crate::graph::{Basis, Party, Table, WaitGraph};
+use crate::graph::{Basis, Party, Table, WaitGraph, Wanted};
 use crate::names::{Names, Statements};
 use crate::pg::{LockMode, Oid};
 use crate::recording::Recording;
-use crate::sample::{Lock, Session, Snapshot};
+use crate::sample::{Session, Snapshot};
 use crate::statement::StatementId;
 use crate::system::Naming;
 use crate::time::{Span, Timestamp};
@@ -250,13 +250,10 @@ impl Charger<'_> {
             });
         }
         let session = graph.session(root)?;
-        let taken = Taken {
-            table: chain.held.as_deref().or(chain.table.as_deref()),
-            request: chain.request,
-        };
-        let statement = self
-            .history
-            .took(session, taken, self.naming, self.names, self.statements);
+        let wanted = chain.wanted;
+        let statement =
+            self.history
+                .took(session, wanted, self.naming, self.names, self.statements);
         Some(Why {
             state: why_unfinished(session),
             statement,
@@ -273,8 +270,8 @@ struct Chain<'a> {
     held: Option<Arc<str>>,
     /// Who stands in between and makes a difference: a gate, or who waits for another table.
     between: Option<&'a Session>,
-    /// The request that the root itself stands in the way of.
-    request: Option<&'a Lock>,
+    /// What the root itself stands in the way of.
+    wanted: Wanted,
 }
 
 impl<'a> Chain<'a> {
@@ -287,8 +284,8 @@ impl<'a> Chain<'a> {
     ) -> Self {
         let table = table.map(|table| Arc::clone(&table.name));
         let last = graph.last_hop(node, root).unwrap_or(node);
-        let request = graph.waits(last).first();
-        let held = request
+        let wait = graph.waits(last).first();
+        let held = wait
             .filter(|_| last != node)
             .and_then(|wait| graph.table(last, wait, charger.names, charger.statements))
             .map(|table| table.name)
@@ -298,7 +295,9 @@ impl<'a> Chain<'a> {
             table,
             held,
             between: graph.session(last).filter(|_| differs),
-            request: request.map(|wait| wait.request),
+            wanted: wait.map_or(Wanted::UNKNOWN, |wait| {
+                graph.wanted(last, wait, charger.names, charger.statements)
+            }),
         }
     }
 }

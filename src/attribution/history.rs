@@ -2,17 +2,18 @@
 //!
 //! What a root runs now is rarely what took the lock. Two memories help: the
 //! statements seen in each open transaction, and each system's repertoire over the
-//! whole recording. Only a statement that can lock rows of, or lock, the table in
-//! question is an answer.
+//! whole recording. Only a statement whose lock is in the way of what the waiter asks
+//! for is an answer.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::graph::Basis;
+use crate::graph::{Basis, Wanted};
 use crate::names::{Names, Statements};
-use crate::pg::{Backend, LockMode};
-use crate::sample::{Lock, Session, Snapshot};
-use crate::statement::{Statement, StatementId};
+use crate::pg::Backend;
+use crate::sample::{Session, Snapshot};
+use crate::statement::StatementId;
 use crate::system::Naming;
 use crate::time::Timestamp;
 
@@ -21,6 +22,8 @@ use crate::time::Timestamp;
 pub(super) struct History {
     transactions: HashMap<(Backend, Timestamp), Vec<StatementId>>,
     repertoire: HashMap<Arc<str>, HashMap<StatementId, usize>>,
+    /// Whether a statement can have taken what somebody wants, as far as that was asked.
+    answers: RefCell<HashMap<(Wanted, StatementId), Option<bool>>>,
 }
 
 impl History {
@@ -52,78 +55,55 @@ impl History {
         history
     }
 
-    /// Names the statement with which `root` took the lock that others wait for.
+    /// Names the statement with which `root` took what `wanted` waits for.
     ///
     /// *Measured* only where a table is known and the one statement that was seen in the
-    /// root's transaction can have locked it; *inferred* where one of several can, or
-    /// where this is what the system does to that table. Where nothing fits, what the
-    /// root was last seen running, which is inferred too.
+    /// root's transaction can have locked it so strongly; *inferred* where one of several can,
+    /// or where this is what the system does to that table. Where nothing fits, what may have
+    /// done it by a function or a trigger, or what the root was last seen running; inferred too.
     pub(super) fn took(
         &self,
         root: &Session,
-        taken: Taken<'_>,
+        wanted: Wanted,
         naming: &Naming,
         names: &Names,
         statements: &Statements,
     ) -> Option<(StatementId, Basis)> {
-        let fits = |id: &StatementId| {
-            statements
-                .get(*id)
-                .is_some_and(|statement| taken.by(statement))
+        let answer = |id: StatementId| {
+            let mut known = self.answers.borrow_mut();
+            *known.entry((wanted, id)).or_insert_with(|| {
+                let statement = statements.get(id);
+                statement.map_or(Some(false), |it| wanted.can_be_held_by(it, names))
+            })
         };
+        let can = |id: &StatementId| answer(*id) == Some(true);
+        let may = |id: &StatementId| answer(*id).is_none();
         let transaction = root.xact_start.map(|start| (root.backend(), start));
         let seen = transaction.and_then(|transaction| self.transactions.get(&transaction));
         let seen = seen.map_or(&[][..], Vec::as_slice);
-        if let ([only], Some(_)) = (seen, taken.table)
-            && fits(only)
+        if let ([only], Some(_)) = (seen, wanted.table)
+            && can(only)
         {
             return Some((*only, Basis::Measured));
         }
-        let current = root.statement.filter(fits);
-        let earlier = || seen.iter().rev().copied().find(fits);
+        let lately = |fits: &dyn Fn(&StatementId) -> bool| {
+            let current = root.statement.iter();
+            current
+                .chain(seen.iter().rev())
+                .copied()
+                .find(|id| fits(id))
+        };
         let usual = || {
             let repertoire = self.repertoire.get(&naming.name(root, names)?)?;
-            let fitting = repertoire.iter().filter(|(id, _)| fits(id));
+            let fitting = repertoire.iter().filter(|(id, _)| can(id));
             fitting
                 .max_by_key(|&(id, seen)| (*seen, *id))
                 .map(|(id, _)| *id)
         };
-        let inferred = current.or_else(earlier).or_else(usual).or(root.statement)?;
+        let inferred = lately(&can)
+            .or_else(usual)
+            .or_else(|| lately(&may))
+            .or(root.statement)?;
         Some((inferred, Basis::Inferred))
-    }
-}
-
-/// A lock that a root holds: on what, and against which request.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Taken<'a> {
-    pub(super) table: Option<&'a str>,
-    pub(super) request: Option<&'a Lock>,
-}
-
-impl Taken<'_> {
-    /// Tells whether a statement can have taken it.
-    ///
-    /// A table lock must conflict with what is asked for; a row lock is taken by who
-    /// locks rows or writes them. Without a table whoever writes may have been it.
-    fn by(&self, statement: &Statement) -> bool {
-        let Some(table) = self.table else {
-            return statement.writes();
-        };
-        let whole_table = self
-            .request
-            .filter(|request| &*request.target.locktype == "relation")
-            .map(|request| request.mode);
-        statement.tables.iter().any(|used| {
-            let same = match &used.schema {
-                Some(schema) => *table == *format!("{schema}.{}", used.name),
-                None => table
-                    .rsplit_once('.')
-                    .is_some_and(|(_, bare)| *bare == *used.name),
-            };
-            same && match whole_table {
-                Some(mode) => used.lock.conflicts_with(mode),
-                None => used.rows.is_some() || used.lock >= LockMode::RowExclusive,
-            }
-        })
     }
 }

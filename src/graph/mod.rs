@@ -24,12 +24,14 @@
 mod blame;
 pub mod chain;
 mod edges;
+mod effects;
 pub mod episode;
 mod queue;
 mod reach;
 mod table;
 mod target;
 pub mod view;
+mod wanted;
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
@@ -49,7 +51,8 @@ pub use edges::Soft;
 pub use queue::Certainty;
 use queue::Queue;
 use reach::Reach;
-pub use table::{Basis, Table};
+pub use table::{Basis, Row, Rung, Table};
+pub use wanted::{Wanted, WantedLock};
 
 /// Who waits or is waited for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,6 +93,8 @@ pub struct Wait<'a> {
 #[derive(Debug)]
 struct Contended<'a> {
     holders: Vec<(NodeIndex, LockMode)>,
+    /// The entries of the holders.
+    held: Vec<&'a Lock>,
     queue: Queue<'a>,
 }
 
@@ -239,7 +244,12 @@ impl<'a> WaitGraph<'a> {
             };
             self.waits.entry(node).or_default().push(wait);
         }
-        self.targets.push(Contended { holders, queue });
+        let held = entries.iter().copied().filter(|lock| lock.granted);
+        self.targets.push(Contended {
+            holders,
+            held: held.collect(),
+            queue,
+        });
     }
 
     /// Takes up those who wait for others without any lock, to read what never has to be undone.

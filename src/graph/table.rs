@@ -1,29 +1,97 @@
-//! Which table a wait is about.
+//! Which table a wait is about, and which row.
 //!
 //! A row-lock wait at the head of its queue is for a transaction id, which names no
 //! table. Three rungs, tried in order, and then it is said that nothing is known:
 //!
 //! 1. the target itself is a relation, a page or a tuple;
 //! 2. the waiter holds a granted `tuple` entry: it queues for that row;
-//! 3. the tables its statement writes to, met with those it has locked.
+//! 3. of the tables that both the waiter and who is waited for have locked for their rows,
+//!    the one that the waiter's statement can wait in. Two of them are no answer.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use petgraph::graph::NodeIndex;
 
+use crate::graph::effects::Effects;
 use crate::graph::{Wait, WaitGraph};
 use crate::names::{Names, Statements};
 use crate::pg::{LockMode, Oid};
-use crate::sample::Lock;
+use crate::sample::{Lock, LockTarget};
+use crate::statement::StatementId;
 
 /// A table, and how it is known.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Table {
     /// `schema.table`, or `oid 16385` where the name could not be had.
     pub name: Arc<str>,
+    /// The table at the top of which it is a partition, as `schema.table`.
+    pub topmost: Option<Arc<str>>,
+    /// The table's own oid, also where the lock is on an index; as it was locked where the
+    /// catalogue could not be asked.
+    pub oid: Oid,
+    /// The database it lives in; 0 where all databases share it.
+    pub database: Oid,
+    /// The row, where the lock table names one.
+    pub row: Option<Row>,
+    /// How it was found.
+    pub rung: Rung,
     /// How it is known.
     pub basis: Basis,
+}
+
+/// Where a row version stands in its table.
+///
+/// Every update moves the row: this names it at one instant only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Row {
+    /// The page, from 0.
+    pub page: u32,
+    /// The place within the page, from 1.
+    pub tuple: u16,
+}
+
+impl fmt::Display for Row {
+    /// Writes it as `ctid` is written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({},{})", self.page, self.tuple)
+    }
+}
+
+impl Row {
+    fn of(target: &LockTarget) -> Option<Self> {
+        // The lock table shows both as signed numbers.
+        Some(Self {
+            page: target.page?.cast_unsigned(),
+            tuple: target.tuple?.cast_unsigned(),
+        })
+    }
+}
+
+/// The rung of the ladder on which a table was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rung {
+    /// The lock asked for is one on the table, or on a page or row of it.
+    Target,
+    /// The waiter holds the place at the head of the queue for a row.
+    Queue,
+    /// What both sides have locked, and what the statement says.
+    Statement,
+}
+
+impl Rung {
+    /// All of them, in the order in which they are tried.
+    pub const ALL: [Self; 3] = [Self::Target, Self::Queue, Self::Statement];
+
+    /// Tells whether what is found here was read off the server or derived.
+    #[must_use]
+    pub const fn basis(self) -> Basis {
+        match self {
+            Self::Target | Self::Queue => Basis::Measured,
+            Self::Statement => Basis::Inferred,
+        }
+    }
 }
 
 /// Whether a thing was read off the server or derived.
@@ -56,69 +124,162 @@ impl WaitGraph<'_> {
         names: &Names,
         statements: &Statements,
     ) -> Option<Table> {
-        let session = self.session(node);
-        let database = wait
-            .request
-            .target
-            .database
-            .or_else(|| session?.database)
-            .unwrap_or(Oid(0));
-        let resolved = |relation: Oid, basis| Table {
-            name: names
-                .table(database, relation)
-                .cloned()
-                .unwrap_or_else(|| format!("oid {relation}").into()),
-            basis,
+        let database = self.database(node, wait);
+        let found = |relation: Oid, rung: Rung, row| {
+            let known = names.relation(database, relation);
+            Table {
+                name: known.map_or_else(
+                    || format!("oid {relation}").into(),
+                    |known| Arc::clone(&known.name),
+                ),
+                topmost: names.topmost(database, relation).cloned(),
+                oid: known.map_or(relation, |known| known.table),
+                database,
+                row,
+                rung,
+                basis: rung.basis(),
+            }
         };
-        if let Some(relation) = wait.request.target.relation {
-            return Some(resolved(relation, Basis::Measured));
+        let target = &wait.request.target;
+        if let Some(relation) = target.relation {
+            return Some(found(relation, Rung::Target, Row::of(target)));
         }
-        if !matches!(
-            &*wait.request.target.locktype,
-            "transactionid" | "spectoken"
-        ) {
+        if !matches!(&*target.locktype, "transactionid" | "spectoken") {
             return None;
         }
-        let own = || self.owned.get(&*wait.request.owner).into_iter().flatten();
-        let queued_for = own().find(|lock| lock.granted && &*lock.target.locktype == "tuple");
-        if let Some(relation) = queued_for.and_then(|lock| lock.target.relation) {
-            return Some(resolved(relation, Basis::Measured));
+        if let Some(place) = self.place_in_queue(wait)
+            && let Some(relation) = place.target.relation
+        {
+            return Some(found(relation, Rung::Queue, Row::of(&place.target)));
         }
-        let locked: BTreeSet<Arc<str>> = own()
-            .filter(|lock| lock.granted && locks_rows(lock))
-            .filter_map(|lock| lock.target.relation)
-            .filter_map(|relation| names.table(database, relation).cloned())
-            .collect();
-        let statement = session.and_then(|session| statements.get(session.statement?));
-        let written: Vec<_> = statement
-            .map(|statement| &statement.tables[..])
-            .unwrap_or_default()
-            .iter()
-            .filter(|table| table.lock >= LockMode::RowShare)
-            .collect();
-        let mut met = locked.iter().filter(|name| {
-            written.iter().any(|table| match &table.schema {
-                Some(schema) => ***name == *format!("{schema}.{}", table.name),
-                None => name
-                    .rsplit_once('.')
-                    .is_some_and(|(_, bare)| *bare == *table.name),
-            })
-        });
-        let name = match (met.next(), met.next()) {
-            (Some(only), None) => Some(only),
-            // Nothing known of the statement: one locked table leaves no choice.
-            (None, _) if written.is_empty() && locked.len() == 1 => locked.first(),
-            _ => None,
+        let both = self.locked_by_both(wait, names, database);
+        let effects = self.effects(node, wait, names, statements);
+        let can_wait_in = |table: Oid, held: Held| match &effects {
+            Some(effects) if !effects.open => effects.on(table).is_some_and(|effect| {
+                // New rows wait for nobody but who wrote rows with the same key.
+                let as_new = effect.writes.inserts && held.theirs == LockMode::RowExclusive;
+                held.to_lock && effect.locked.is_some()
+                    || held.to_write && (effect.written.is_some() || as_new)
+            }),
+            _ => true,
         };
-        name.map(|name| Table {
-            name: Arc::clone(name),
-            basis: Basis::Inferred,
-        })
+        let every = || both.iter().map(|(table, held)| (*table, *held));
+        let only = only(every().filter(|(table, held)| can_wait_in(*table, *held)))
+            // What both have locked leaves no choice, whatever the statement seems to be.
+            .or_else(|| only(every()));
+        only.map(|table| found(table, Rung::Statement, None))
     }
+
+    /// Gives the statement that a wait is of; none where that is in doubt.
+    ///
+    /// The activity is read before the lock table: of a wait that began in between it may
+    /// still tell the statement before.
+    fn statement_that_waits(&self, node: NodeIndex, wait: &Wait<'_>) -> Option<StatementId> {
+        let session = self.session(node)?;
+        let since = wait.request.waitstart;
+        let is_sure = session.wait_event_type.as_deref() == Some("Lock")
+            || since.is_some_and(|since| since <= self.snapshot.tick.at);
+        session.statement.filter(|_| is_sure)
+    }
+
+    /// Follows what the statement that waits does; none where it is not known.
+    pub(crate) fn effects<'n>(
+        &self,
+        node: NodeIndex,
+        wait: &Wait<'_>,
+        names: &'n Names,
+        statements: &Statements,
+    ) -> Option<Effects<'n>> {
+        let id = self.statement_that_waits(node, wait)?;
+        let database = self.database(node, wait);
+        Some(Effects::of(statements.get(id)?, names, database))
+    }
+
+    /// Gives the database in which a node waits; 0 where that is not known.
+    pub(crate) fn database(&self, node: NodeIndex, wait: &Wait<'_>) -> Oid {
+        let target = &wait.request.target;
+        target
+            .database
+            .or_else(|| self.session(node)?.database)
+            .unwrap_or(Oid(0))
+    }
+
+    /// Finds the waiter's granted `tuple` entry: it stands at the head of the queue for that row.
+    pub(crate) fn place_in_queue(&self, wait: &Wait<'_>) -> Option<&Lock> {
+        let mut own = self.owned.get(&*wait.request.owner)?.iter().copied();
+        own.find(|lock| lock.granted && &*lock.target.locktype == "tuple")
+    }
+
+    /// Lists the tables that both sides of a wait have locked as those do who lock rows.
+    ///
+    /// Where nothing of that kind is seen of who is waited for, the waiter's own tables:
+    /// locks on the system catalogues do not last until the transaction's end.
+    fn locked_by_both(&self, wait: &Wait<'_>, names: &Names, database: Oid) -> BTreeMap<Oid, Held> {
+        let tables = |owner: &str| -> Vec<(Oid, LockMode)> {
+            let own = self.owned.get(owner).into_iter().flatten();
+            own.filter(|lock| locks_rows(lock))
+                .filter_map(|lock| Some((lock.target.relation?, lock.mode)))
+                .filter_map(
+                    |(relation, mode)| match names.relation(database, relation) {
+                        Some(known) => known.stores_rows.then_some((known.table, mode)),
+                        None => Some((relation, mode)),
+                    },
+                )
+                .collect()
+        };
+        let mut theirs: BTreeMap<Oid, LockMode> = BTreeMap::new();
+        for lock in &self.targets[wait.target].held {
+            if lock.owner != wait.request.owner {
+                for (table, mode) in tables(&lock.owner) {
+                    let known = theirs.entry(table).or_insert(mode);
+                    *known = mode.max(*known);
+                }
+            }
+        }
+        let mut all: BTreeMap<Oid, Held> = BTreeMap::new();
+        for (table, mode) in tables(&wait.request.owner) {
+            let held = all.entry(table).or_insert(Held {
+                to_lock: false,
+                to_write: false,
+                theirs: theirs
+                    .get(&table)
+                    .copied()
+                    .unwrap_or(LockMode::RowExclusive),
+            });
+            held.to_lock |= mode == LockMode::RowShare;
+            held.to_write |= mode == LockMode::RowExclusive;
+        }
+        if all.keys().any(|table| theirs.contains_key(table)) {
+            all.retain(|table, _| theirs.contains_key(table));
+        }
+        all
+    }
+}
+
+/// How the two sides of a wait have locked a table.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    /// Whether the waiter has locked it to lock rows and not to write them.
+    to_lock: bool,
+    /// Whether the waiter has locked it to write rows.
+    to_write: bool,
+    /// The strongest mode of who is waited for.
+    theirs: LockMode,
+}
+
+/// Gives the one that there is; none where there are several.
+fn only(mut tables: impl Iterator<Item = (Oid, Held)>) -> Option<Oid> {
+    let (first, _) = tables.next()?;
+    tables.next().is_none().then_some(first)
 }
 
 /// Tells whether an entry is a table lock of the kind that statements take who lock rows.
 fn locks_rows(lock: &Lock) -> bool {
-    &*lock.target.locktype == "relation"
+    lock.granted
+        && &*lock.target.locktype == "relation"
         && matches!(lock.mode, LockMode::RowShare | LockMode::RowExclusive)
 }
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;

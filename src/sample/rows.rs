@@ -326,7 +326,7 @@ pub struct Name {
     pub usable: Option<bool>,
     /// Of a relation's table: `pg_class.relkind`, as `r`, `p`, `v`.
     pub relkind: Option<Arc<str>>,
-    /// Of a partition: the table that it is a part of.
+    /// Of a relation's table: the table that it is a part of, or inherits from.
     pub parent: Option<Oid>,
     /// Of a partition: the table at the top.
     pub topmost: Option<Oid>,

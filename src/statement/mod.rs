@@ -12,6 +12,7 @@
 //!
 //! Names stay as they were written; what they resolve to is not known here.
 
+mod functions;
 mod normal;
 mod tables;
 mod tags;
@@ -49,6 +50,9 @@ pub struct Statement {
     pub tables: Vec<TableUse>,
     /// Whether the parser took it.
     pub parsed: bool,
+    /// Whether it may lock tables and rows that its text does not tell: it calls functions that
+    /// are not the server's own, runs what was prepared or deferred, or was not understood.
+    pub opaque: bool,
 }
 
 /// What a statement does.
@@ -88,7 +92,64 @@ pub struct TableUse {
     /// The lock on the table itself.
     pub lock: LockMode,
     /// Whether it locks rows too, as the tuple lock's mode shows it; none if it does not.
+    ///
+    /// Of an `UPDATE` this is the mode for columns outside of keys. Which columns are keys is
+    /// not in a text.
     pub rows: Option<LockMode>,
+    /// What it writes.
+    pub writes: Writes,
+}
+
+/// What a statement does to the rows of a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Writes {
+    /// Whether it may add rows.
+    pub inserts: bool,
+    /// Whether it may change rows.
+    pub updates: bool,
+    /// Whether it may delete rows.
+    pub deletes: bool,
+    /// The columns that it changes, sorted; none with `updates` where they are not known.
+    pub columns: Vec<Arc<str>>,
+}
+
+impl Writes {
+    /// Adds rows and does nothing else.
+    #[must_use]
+    pub(crate) fn inserting() -> Self {
+        Self {
+            inserts: true,
+            ..Self::default()
+        }
+    }
+
+    /// Tells whether it writes at all.
+    #[must_use]
+    pub const fn any(&self) -> bool {
+        self.inserts || self.updates || self.deletes
+    }
+
+    /// Takes in what is written beside; columns that are not known make it unknown for all.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        let unknown = |writes: &Self| writes.updates && writes.columns.is_empty();
+        if unknown(self) || unknown(other) {
+            self.columns.clear();
+        } else {
+            self.columns.extend(other.columns.iter().cloned());
+            self.columns.sort_unstable();
+            self.columns.dedup();
+        }
+        self.inserts |= other.inserts;
+        self.updates |= other.updates;
+        self.deletes |= other.deletes;
+    }
+
+    /// Tells whether one of `columns` may be changed.
+    #[must_use]
+    pub fn changes(&self, columns: &[Arc<str>]) -> bool {
+        let changed = |column| self.columns.contains(column);
+        self.updates && (self.columns.is_empty() || columns.iter().any(changed))
+    }
 }
 
 /// The longest text that is given to the parser; longer ones get the tolerant lexer alone.
@@ -117,9 +178,20 @@ pub fn read(raw: &[u8]) -> Statement {
     let normal = normal::form(sql, parsed);
     let fingerprint = understood.as_ref().map(|(_, fingerprint)| *fingerprint);
     let parts = understood.map(|(parts, _)| parts);
-    let tables::Parts { kind, tables } = parts
+    let tables::Parts {
+        kind,
+        tables,
+        runs_more,
+    } = parts
         .or_else(|| autovacuum(sql))
         .unwrap_or_else(|| tables::guess(&normal.words));
+    let calls = || {
+        normal
+            .called
+            .iter()
+            .any(|called| !is_harmless(called, &tables))
+    };
+    let opaque = runs_more || kind != Kind::Ddl && calls();
     // The fingerprint of a utility statement contains its strings, and a redacted one's the
     // secret: there the id comes from what is left.
     let has_strings =
@@ -134,7 +206,18 @@ pub fn read(raw: &[u8]) -> Statement {
         kind,
         tables,
         parsed,
+        opaque,
     }
+}
+
+/// Tells whether a name before a bracket is nothing that could lock rows: a function of the
+/// server's, or one of the statement's tables with its columns.
+fn is_harmless(called: &normal::Called, tables: &[TableUse]) -> bool {
+    let servers = called.schema.as_deref().is_none_or(|s| s == "pg_catalog");
+    servers && functions::is_harmless(&called.name)
+        || tables.iter().any(|table| {
+            *table.name == *called.name && table.schema.as_deref() == called.schema.as_deref()
+        })
 }
 
 /// Asks the parser; none where it refuses or must not be asked.
@@ -207,8 +290,10 @@ impl Statement {
             (Kind::Merge, Some(table)) => format!("MERGE INTO {table}"),
             (Kind::Lock, Some(table)) => format!("LOCK TABLE {table}"),
             (Kind::Ddl, Some(table)) => {
-                let verb = first(2);
-                let link = if verb.to_ascii_uppercase().ends_with("TABLE") {
+                let is_long = first(2).to_ascii_uppercase().ends_with(" MATERIALIZED");
+                let verb = first(if is_long { 3 } else { 2 });
+                let upper = verb.to_ascii_uppercase();
+                let link = if upper.ends_with("TABLE") || upper.ends_with("VIEW") {
                     ""
                 } else {
                     "… ON "

@@ -36,6 +36,15 @@ pub(super) struct Normal {
     pub(super) literals: bool,
     /// Its first words, names and symbols, as written: enough to tell what it does.
     pub(super) words: Vec<String>,
+    /// What may be a function that it calls.
+    pub(super) called: Vec<Called>,
+}
+
+/// A name before an opening bracket, in lower case unless it was quoted.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Called {
+    pub(super) schema: Option<String>,
+    pub(super) name: String,
 }
 
 /// How many words tell what a statement does.
@@ -75,7 +84,35 @@ pub(super) fn form(sql: &str, parsed: bool) -> Normal {
         redacted,
         literals: pieces.contains(&Piece::Literal),
         words,
+        called: called(&pieces),
     }
+}
+
+/// Lists the names before opening brackets, but for the columns of an alias: `AS v (a, b)`.
+fn called(pieces: &[Piece<'_>]) -> Vec<Called> {
+    let dense: Vec<Piece<'_>> = pieces
+        .iter()
+        .filter(|piece| **piece != Piece::Space)
+        .copied()
+        .collect();
+    let name = |piece: Piece<'_>| match piece {
+        Piece::Word(word) => Some(word.to_lowercase()),
+        Piece::Quoted(word) => Some(word.trim_matches('"').replace("\"\"", "\"")),
+        _ => None,
+    };
+    let brackets = (1..dense.len()).filter(|&at| dense[at] == Piece::Symbol('('));
+    let called = brackets.filter_map(|at| {
+        let (before, [named]) = dense[..at].split_last_chunk()?;
+        let schema = match before {
+            [.., schema, Piece::Symbol('.')] => name(*schema),
+            [.., Piece::Symbol(')')] => return None,
+            [.., Piece::Word(word)] if word.eq_ignore_ascii_case("as") => return None,
+            _ => None,
+        };
+        let name = name(*named)?;
+        Some(Called { schema, name })
+    });
+    called.collect()
 }
 
 /// Cuts a normal form to the length that is kept.

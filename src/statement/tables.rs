@@ -3,18 +3,16 @@
 //! Source: the manual's "Explicit Locking"; which tuple lock a row lock takes was
 //! read off a server. What views, triggers and foreign keys add is not in a text.
 
+mod query;
 mod schema;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pg_query::protobuf::{
-    LockClauseStrength, MergeWhenClause, Node, OnConflictAction, ParseResult, RangeVar,
-    ReindexObjectType, SelectStmt,
-};
-use pg_query::{NodeEnum, NodeRef};
+use pg_query::NodeEnum;
+use pg_query::protobuf::{Node, ParseResult, RangeVar, ReindexObjectType};
 
-use super::{Kind, TableUse};
+use super::{Kind, TableUse, Writes};
 use crate::pg::LockMode;
 
 /// What is read off a tree.
@@ -22,6 +20,8 @@ use crate::pg::LockMode;
 pub(super) struct Parts {
     pub(super) kind: Kind,
     pub(super) tables: Vec<TableUse>,
+    /// Whether it runs what is not in the text: procedures, prepared statements, deferred checks.
+    pub(super) runs_more: bool,
 }
 
 type TableName = (Option<Arc<str>>, Arc<str>);
@@ -44,6 +44,7 @@ pub(super) fn parts(tree: &ParseResult) -> Parts {
             .or(kinds.first())
             .copied()
             .unwrap_or(Kind::Unknown),
+        runs_more: uses.runs_more,
         tables: uses.into_tables(),
     }
 }
@@ -84,10 +85,18 @@ pub(super) fn guess(words: &[String]) -> Parts {
             Kind::Delete => Some(LockMode::AccessExclusive),
             _ => Some(LockMode::Exclusive),
         };
-        uses.add(name, LockMode::RowExclusive, rows);
+        // Of a MERGE no part is known, of an UPDATE not which columns.
+        let writes = Writes {
+            inserts: matches!(kind, Kind::Insert | Kind::Merge),
+            updates: matches!(kind, Kind::Update | Kind::Merge),
+            deletes: matches!(kind, Kind::Delete | Kind::Merge),
+            columns: Vec::new(),
+        };
+        uses.add(name, LockMode::RowExclusive, rows).writes = writes;
     }
     Parts {
         kind,
+        runs_more: true,
         tables: uses.into_tables(),
     }
 }
@@ -116,26 +125,41 @@ fn written_name(words: &[String]) -> Option<TableName> {
 /// The tables met so far, each with the strongest of its uses.
 #[derive(Debug, Default)]
 struct Uses {
-    tables: BTreeMap<TableName, (LockMode, Option<LockMode>)>,
+    tables: BTreeMap<TableName, Use>,
+    runs_more: bool,
+}
+
+/// What happens to one table.
+#[derive(Debug)]
+struct Use {
+    lock: LockMode,
+    rows: Option<LockMode>,
+    writes: Writes,
 }
 
 impl Uses {
     fn into_tables(self) -> Vec<TableUse> {
         self.tables
             .into_iter()
-            .map(|((schema, name), (lock, rows))| TableUse {
+            .map(|((schema, name), used)| TableUse {
                 schema,
                 name,
-                lock,
-                rows,
+                lock: used.lock,
+                rows: used.rows,
+                writes: used.writes,
             })
             .collect()
     }
 
-    fn add(&mut self, name: TableName, lock: LockMode, rows: Option<LockMode>) {
-        let used = self.tables.entry(name).or_insert((lock, rows));
-        used.0 = used.0.max(lock);
-        used.1 = used.1.max(rows);
+    fn add(&mut self, name: TableName, lock: LockMode, rows: Option<LockMode>) -> &mut Use {
+        let used = self.tables.entry(name).or_insert_with(|| Use {
+            lock,
+            rows,
+            writes: Writes::default(),
+        });
+        used.lock = used.lock.max(lock);
+        used.rows = used.rows.max(rows);
+        used
     }
 
     fn lock(&mut self, table: Option<&RangeVar>, lock: LockMode) {
@@ -159,8 +183,7 @@ impl Uses {
     )]
     fn statement(&mut self, node: &NodeEnum) -> Kind {
         use LockMode::{
-            AccessExclusive, AccessShare, Exclusive, RowExclusive, Share, ShareRowExclusive,
-            ShareUpdateExclusive,
+            AccessExclusive, AccessShare, Exclusive, Share, ShareRowExclusive, ShareUpdateExclusive,
         };
         match node {
             NodeEnum::SelectStmt(_)
@@ -168,7 +191,11 @@ impl Uses {
             | NodeEnum::UpdateStmt(_)
             | NodeEnum::DeleteStmt(_)
             | NodeEnum::MergeStmt(_) => return self.query(node),
-            NodeEnum::TransactionStmt(_) => return Kind::Transaction,
+            NodeEnum::TransactionStmt(_) => {
+                // A commit runs what was deferred.
+                self.runs_more = true;
+                return Kind::Transaction;
+            }
             NodeEnum::LockStmt(s) => {
                 let number = usize::try_from(s.mode).unwrap_or_default().wrapping_sub(1);
                 let mode = LockMode::ALL
@@ -188,11 +215,11 @@ impl Uses {
             }
             NodeEnum::DeclareCursorStmt(s) => return self.inner(s.query.as_deref()),
             NodeEnum::CopyStmt(s) => {
-                self.lock(
-                    s.relation.as_ref(),
-                    if s.is_from { RowExclusive } else { AccessShare },
-                );
+                self.lock(s.relation.as_ref(), AccessShare);
                 let inner = self.inner(s.query.as_deref());
+                if s.is_from {
+                    self.write(s.relation.as_ref(), None, &Writes::inserting());
+                }
                 return match (s.is_from, inner) {
                     (true, _) => Kind::Insert,
                     (false, Kind::Unknown) => Kind::Select,
@@ -200,9 +227,7 @@ impl Uses {
                 };
             }
             NodeEnum::VacuumStmt(s) => {
-                let full = s.options.iter().any(|option| {
-                    matches!(&option.node, Some(NodeEnum::DefElem(option)) if option.defname == "full")
-                });
+                let full = is_set(&s.options, "full");
                 for table in &s.rels {
                     if let Some(NodeEnum::VacuumRelation(table)) = &table.node {
                         let mode = if full {
@@ -217,9 +242,7 @@ impl Uses {
             }
             NodeEnum::ClusterStmt(s) => self.lock(s.relation.as_ref(), AccessExclusive),
             NodeEnum::ReindexStmt(s) => {
-                let concurrent = s.params.iter().any(|option| {
-                    matches!(&option.node, Some(NodeEnum::DefElem(option)) if option.defname == "concurrently")
-                });
+                let concurrent = is_set(&s.params, "concurrently");
                 let mode = match ReindexObjectType::try_from(s.kind) {
                     _ if concurrent => ShareUpdateExclusive,
                     Ok(ReindexObjectType::ReindexObjectIndex) => AccessExclusive,
@@ -258,29 +281,37 @@ impl Uses {
             NodeEnum::AlterPolicyStmt(s) => self.lock(s.table.as_ref(), AccessExclusive),
             NodeEnum::CreateTrigStmt(s) => {
                 self.lock(s.relation.as_ref(), ShareRowExclusive);
-                self.lock(s.constrrel.as_ref(), ShareRowExclusive);
+                self.lock(s.constrrel.as_ref(), AccessShare);
             }
             NodeEnum::CreateStatsStmt(s) => self.lock_all(&s.relations, ShareUpdateExclusive),
             NodeEnum::CreateTableAsStmt(s) => {
+                let into = s.into.as_ref();
+                self.lock(into.and_then(|into| into.rel.as_ref()), AccessExclusive);
                 self.inner(s.query.as_deref());
             }
             NodeEnum::ViewStmt(s) => {
+                self.lock(s.view.as_ref(), AccessExclusive);
                 self.inner(s.query.as_deref());
+            }
+            NodeEnum::CommentStmt(s) => self.remark(s.objtype, s.object.as_deref()),
+            NodeEnum::SecLabelStmt(s) => self.remark(s.objtype, s.object.as_deref()),
+            NodeEnum::ExecuteStmt(_)
+            | NodeEnum::FetchStmt(_)
+            | NodeEnum::CallStmt(_)
+            | NodeEnum::DoStmt(_)
+            | NodeEnum::ConstraintsSetStmt(_) => {
+                self.runs_more = true;
+                return Kind::Utility;
             }
             NodeEnum::VariableSetStmt(_)
             | NodeEnum::VariableShowStmt(_)
-            | NodeEnum::ExecuteStmt(_)
             | NodeEnum::DeallocateStmt(_)
-            | NodeEnum::FetchStmt(_)
             | NodeEnum::ClosePortalStmt(_)
             | NodeEnum::DiscardStmt(_)
-            | NodeEnum::CallStmt(_)
-            | NodeEnum::DoStmt(_)
             | NodeEnum::ListenStmt(_)
             | NodeEnum::UnlistenStmt(_)
             | NodeEnum::NotifyStmt(_)
             | NodeEnum::CheckPointStmt(_)
-            | NodeEnum::ConstraintsSetStmt(_)
             | NodeEnum::LoadStmt(_)
             | NodeEnum::AlterSystemStmt(_) => return Kind::Utility,
             _ => {}
@@ -292,91 +323,26 @@ impl Uses {
         node.and_then(|node| node.node.as_ref())
             .map_or(Kind::Unknown, |node| self.statement(node))
     }
+}
 
-    /// Takes in what a query reads and writes, its CTEs and subqueries included.
-    fn query(&mut self, node: &NodeEnum) -> Kind {
-        let nodes = node.nodes();
-        let ctes: BTreeSet<&str> = nodes
-            .iter()
-            .filter_map(|(node, ..)| match node {
-                NodeRef::CommonTableExpr(cte) => Some(cte.ctename.as_str()),
-                _ => None,
-            })
-            .collect();
-        let is_table = |table: &RangeVar| {
-            !table.schemaname.is_empty() || !ctes.contains(table.relname.as_str())
+/// Tells whether an option is given and not as `false`, `off` or `0`.
+fn is_set(options: &[Node], name: &str) -> bool {
+    options.iter().any(|option| {
+        let Some(NodeEnum::DefElem(option)) = &option.node else {
+            return false;
         };
-        let mut locks_rows = false;
-        for (node, ..) in &nodes {
-            match node {
-                NodeRef::RangeVar(table) if is_table(table) => {
-                    self.lock(Some(table), LockMode::AccessShare);
-                }
-                NodeRef::InsertStmt(s) => {
-                    let updates = s.on_conflict_clause.as_ref().is_some_and(|clause| {
-                        clause.action == OnConflictAction::OnconflictUpdate as i32
-                    });
-                    self.write(s.relation.as_ref(), updates.then_some(LockMode::Exclusive));
-                }
-                NodeRef::UpdateStmt(s) => {
-                    self.write(s.relation.as_ref(), Some(LockMode::Exclusive));
-                }
-                NodeRef::DeleteStmt(s) => {
-                    self.write(s.relation.as_ref(), Some(LockMode::AccessExclusive));
-                }
-                NodeRef::MergeStmt(s) => {
-                    self.write(s.relation.as_ref(), merge_rows(&s.merge_when_clauses));
-                }
-                NodeRef::SelectStmt(s) => {
-                    locks_rows |= !s.locking_clause.is_empty();
-                    self.lock_rows(s, &is_table);
-                }
-                _ => {}
+        let value = option.arg.as_ref().and_then(|value| value.node.as_ref());
+        let off = match value {
+            Some(NodeEnum::String(word)) => {
+                let off = ["false", "off"];
+                off.iter().any(|off| word.sval.eq_ignore_ascii_case(off))
             }
-        }
-        match node {
-            NodeEnum::InsertStmt(_) => Kind::Insert,
-            NodeEnum::UpdateStmt(_) => Kind::Update,
-            NodeEnum::DeleteStmt(_) => Kind::Delete,
-            NodeEnum::MergeStmt(_) => Kind::Merge,
-            _ if locks_rows => Kind::SelectFor,
-            _ => Kind::Select,
-        }
-    }
-
-    fn write(&mut self, table: Option<&RangeVar>, rows: Option<LockMode>) {
-        if let Some(table) = table {
-            self.add(name(table), LockMode::RowExclusive, rows);
-        }
-    }
-
-    /// Takes in `FOR UPDATE` and its weaker kin: all tables of the FROM, or those named by OF.
-    fn lock_rows(&mut self, select: &SelectStmt, is_table: &impl Fn(&RangeVar) -> bool) {
-        for clause in &select.locking_clause {
-            let Some(NodeEnum::LockingClause(clause)) = &clause.node else {
-                continue;
-            };
-            let mode = match LockClauseStrength::try_from(clause.strength) {
-                Ok(LockClauseStrength::LcsForkeyshare) => LockMode::AccessShare,
-                Ok(LockClauseStrength::LcsForshare) => LockMode::RowShare,
-                Ok(LockClauseStrength::LcsFornokeyupdate) => LockMode::Exclusive,
-                _ => LockMode::AccessExclusive,
-            };
-            let wanted: Vec<&str> = clause
-                .locked_rels
-                .iter()
-                .filter_map(|table| match &table.node {
-                    Some(NodeEnum::RangeVar(table)) => Some(table.relname.as_str()),
-                    _ => None,
-                })
-                .collect();
-            let mut tables = Vec::new();
-            from_tables(&select.from_clause, &wanted, &mut tables);
-            for table in tables.into_iter().filter(|table| is_table(table)) {
-                self.add(name(table), LockMode::RowShare, Some(mode));
-            }
-        }
-    }
+            Some(NodeEnum::Integer(number)) => number.ival == 0,
+            Some(NodeEnum::Boolean(value)) => !value.boolval,
+            _ => false,
+        };
+        option.defname == name && !off
+    })
 }
 
 fn name(table: &RangeVar) -> TableName {
@@ -384,69 +350,5 @@ fn name(table: &RangeVar) -> TableName {
     (schema, table.relname.as_str().into())
 }
 
-/// Collects the tables of a FROM, joins and subqueries included, that OF names (all if it names none).
-fn from_tables<'a>(from: &'a [Node], wanted: &[&str], tables: &mut Vec<&'a RangeVar>) {
-    let mut open: Vec<(&NodeEnum, bool)> = from
-        .iter()
-        .filter_map(|node| node.node.as_ref())
-        .map(|node| (node, false))
-        .collect();
-    while let Some((node, chosen)) = open.pop() {
-        let is_wanted = |name: &str| chosen || wanted.is_empty() || wanted.contains(&name);
-        match node {
-            NodeEnum::RangeVar(table) => {
-                let said = table
-                    .alias
-                    .as_ref()
-                    .map_or(&table.relname, |alias| &alias.aliasname);
-                if is_wanted(said) {
-                    tables.push(table);
-                }
-            }
-            NodeEnum::JoinExpr(join) => {
-                let sides = [&join.larg, &join.rarg];
-                let sides = sides
-                    .into_iter()
-                    .flatten()
-                    .filter_map(|side| side.node.as_ref());
-                open.extend(sides.map(|side| (side, chosen)));
-            }
-            NodeEnum::RangeSubselect(subquery) => {
-                let said = subquery.alias.as_ref().map_or("", |alias| &alias.aliasname);
-                if let Some(NodeEnum::SelectStmt(select)) = subquery
-                    .subquery
-                    .as_ref()
-                    .and_then(|node| node.node.as_ref())
-                    && is_wanted(said)
-                {
-                    let inner = select
-                        .from_clause
-                        .iter()
-                        .filter_map(|node| node.node.as_ref());
-                    open.extend(inner.map(|node| (node, true)));
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-/// The strongest row lock among a MERGE's actions.
-fn merge_rows(clauses: &[Node]) -> Option<LockMode> {
-    use pg_query::protobuf::CmdType;
-    clauses
-        .iter()
-        .filter_map(|clause| match &clause.node {
-            Some(NodeEnum::MergeWhenClause(clause)) => {
-                let MergeWhenClause { command_type, .. } = &**clause;
-                CmdType::try_from(*command_type).ok()
-            }
-            _ => None,
-        })
-        .filter_map(|command| match command {
-            CmdType::CmdUpdate => Some(LockMode::Exclusive),
-            CmdType::CmdDelete => Some(LockMode::AccessExclusive),
-            _ => None,
-        })
-        .max()
-}
+#[cfg(test)]
+mod tests;

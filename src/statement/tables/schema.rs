@@ -30,10 +30,30 @@ impl Uses {
             if let Some(NodeEnum::ColumnDef(column)) = definition {
                 self.references(&column.constraints);
             }
-            if let Some(NodeEnum::PartitionCmd(part)) = definition {
-                self.lock(part.name.as_ref(), LockMode::AccessExclusive);
+            let kind = AlterTableType::try_from(command.subtype);
+            let concurrent = match definition {
+                Some(NodeEnum::PartitionCmd(part)) => {
+                    self.lock(part.name.as_ref(), LockMode::AccessExclusive);
+                    part.concurrent
+                }
+                _ => false,
+            };
+            if let Some(NodeEnum::RangeVar(above)) = definition {
+                let mode = match kind {
+                    Ok(AlterTableType::AtAddInherit) => LockMode::ShareUpdateExclusive,
+                    _ => LockMode::AccessShare,
+                };
+                self.lock(Some(above), mode);
             }
-            let mode = match AlterTableType::try_from(command.subtype) {
+            let mode = match kind {
+                Ok(AlterTableType::AtDetachPartition) if concurrent => {
+                    LockMode::ShareUpdateExclusive
+                }
+                Ok(AlterTableType::AtSetRelOptions | AlterTableType::AtResetRelOptions)
+                    if is_of_the_whole(definition) =>
+                {
+                    LockMode::AccessExclusive
+                }
                 Ok(
                     AlterTableType::AtValidateConstraint
                     | AlterTableType::AtSetStatistics
@@ -43,10 +63,13 @@ impl Uses {
                     | AlterTableType::AtResetOptions
                     | AlterTableType::AtClusterOn
                     | AlterTableType::AtDropCluster
-                    | AlterTableType::AtAttachPartition,
+                    | AlterTableType::AtAttachPartition
+                    | AlterTableType::AtDetachPartitionFinalize,
                 ) => LockMode::ShareUpdateExclusive,
                 Ok(
                     AlterTableType::AtEnableTrig
+                    | AlterTableType::AtEnableAlwaysTrig
+                    | AlterTableType::AtEnableReplicaTrig
                     | AlterTableType::AtDisableTrig
                     | AlterTableType::AtEnableTrigAll
                     | AlterTableType::AtDisableTrigAll
@@ -66,7 +89,12 @@ impl Uses {
 
     /// Takes in the tables that a new one refers to, inherits from or becomes part of.
     pub(super) fn create(&mut self, statement: &CreateStmt) {
-        self.lock_all(&statement.inh_relations, LockMode::ShareUpdateExclusive);
+        self.lock(statement.relation.as_ref(), LockMode::AccessExclusive);
+        let above = match statement.partbound {
+            Some(_) => LockMode::AccessExclusive,
+            None => LockMode::ShareUpdateExclusive,
+        };
+        self.lock_all(&statement.inh_relations, above);
         self.references(&statement.table_elts);
         self.references(&statement.constraints);
     }
@@ -79,9 +107,17 @@ impl Uses {
                     self.lock(pktable.as_ref(), LockMode::ShareRowExclusive);
                 }
                 Some(NodeEnum::ColumnDef(column)) => self.references(&column.constraints),
+                Some(NodeEnum::TableLikeClause(like)) => {
+                    self.lock(like.relation.as_ref(), LockMode::AccessShare);
+                }
                 _ => {}
             }
         }
+    }
+
+    /// Takes in what a comment or a security label is on.
+    pub(super) fn remark(&mut self, kind: i32, object: Option<&Node>) {
+        self.object(kind, object, LockMode::ShareUpdateExclusive);
     }
 
     /// Takes in what is dropped, or the table it hangs on.
@@ -91,7 +127,14 @@ impl Uses {
         } else {
             LockMode::AccessExclusive
         };
-        let trailing = match ObjectType::try_from(statement.remove_type) {
+        for object in &statement.objects {
+            self.object(statement.remove_type, Some(object), mode);
+        }
+    }
+
+    /// Takes in an object that is a table, or that hangs on one.
+    fn object(&mut self, kind: i32, object: Option<&Node>, mode: LockMode) {
+        let trailing = match ObjectType::try_from(kind) {
             Ok(
                 ObjectType::ObjectTable
                 | ObjectType::ObjectView
@@ -101,26 +144,54 @@ impl Uses {
                 | ObjectType::ObjectSequence,
             ) => 0,
             // The last part is the name of what hangs on the table.
-            Ok(ObjectType::ObjectTrigger | ObjectType::ObjectRule | ObjectType::ObjectPolicy) => 1,
+            Ok(
+                ObjectType::ObjectTrigger
+                | ObjectType::ObjectRule
+                | ObjectType::ObjectPolicy
+                | ObjectType::ObjectColumn
+                | ObjectType::ObjectTabconstraint,
+            ) => 1,
             _ => return,
         };
-        for object in &statement.objects {
-            let Some(NodeEnum::List(list)) = &object.node else {
-                continue;
-            };
-            let parts: Vec<&str> = list
-                .items
-                .iter()
-                .filter_map(|part| match &part.node {
-                    Some(NodeEnum::String(part)) => Some(part.sval.as_str()),
-                    _ => None,
-                })
-                .collect();
-            let kept = parts.len().saturating_sub(trailing);
-            if let [above @ .., table] = &parts[..kept] {
-                let schema = above.last().map(|schema| Arc::from(*schema));
-                self.add((schema, Arc::from(*table)), mode, None);
-            }
+        let Some(NodeEnum::List(list)) = object.and_then(|object| object.node.as_ref()) else {
+            return;
+        };
+        let parts: Vec<&str> = list
+            .items
+            .iter()
+            .filter_map(|part| match &part.node {
+                Some(NodeEnum::String(part)) => Some(part.sval.as_str()),
+                _ => None,
+            })
+            .collect();
+        let kept = parts.len().saturating_sub(trailing);
+        if let [above @ .., table] = &parts[..kept] {
+            let schema = above.last().map(|schema| Arc::from(*schema));
+            self.add((schema, Arc::from(*table)), mode, None);
         }
     }
+}
+
+/// Tells whether one of some storage options may change only while nobody reads.
+///
+/// Source: the lock levels in `src/backend/access/common/reloptions.c`.
+fn is_of_the_whole(options: Option<&NodeEnum>) -> bool {
+    const OF_THE_WHOLE: [&str; 9] = [
+        "user_catalog_table",
+        "security_barrier",
+        "security_invoker",
+        "check_option",
+        "fastupdate",
+        "gin_pending_list_limit",
+        "buffering",
+        "pages_per_range",
+        "autosummarize",
+    ];
+    let Some(NodeEnum::List(options)) = options else {
+        return false;
+    };
+    options.items.iter().any(|option| match &option.node {
+        Some(NodeEnum::DefElem(option)) => OF_THE_WHOLE.contains(&option.defname.as_str()),
+        _ => false,
+    })
 }
