@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fixture::{SYNC_UPDATE, UPDATE_COUNTER, at};
+use super::rights::Rights;
 use crate::graph::Certainty;
-use crate::graph::view::{Edge, EdgeKind, EdgeLock, GraphView, Node, Party};
+use crate::graph::view::{Autovacuum, Edge, EdgeKind, EdgeLock, GraphView, Node, Party};
+use crate::pg::Version;
 
 /// Gives a running client backend.
 pub(crate) fn node(pid: i32, system: &str, state: &str, query: &str) -> Node {
@@ -16,9 +18,12 @@ pub(crate) fn node(pid: i32, system: &str, state: &str, query: &str) -> Node {
         backend_start: Some(at(f64::from(pid % 60))),
         system: Some(system.to_owned()),
         role: Some(system.replace('-', "_")),
+        role_is_superuser: Some(false),
+        has_privileges: Some(false),
         database: Some("state".to_owned()),
         backend_type: "client backend".to_owned(),
         state: state.to_owned(),
+        state_age_ms: Some(170.0),
         wait_event: None,
         query: Some(query.to_owned()),
         xact_age_ms: Some(180.0),
@@ -39,6 +44,29 @@ pub(crate) fn waiter(pid: i32, system: &str, query: &str, waiting_ms: f64) -> No
     }
 }
 
+/// Gives a role that sees everything and may do nothing.
+pub(crate) fn on_call() -> Rights {
+    Rights {
+        version: Version(150_018),
+        role: "on call".to_owned(),
+        is_superuser: false,
+        signals_sessions: false,
+        signals_autovacuum: None,
+    }
+}
+
+/// Gives an autovacuum worker at work.
+pub(crate) fn autovacuum(pid: i32, kind: Autovacuum) -> Node {
+    Node {
+        backend_type: "autovacuum worker".to_owned(),
+        role: None,
+        role_is_superuser: None,
+        has_privileges: None,
+        autovacuum: Some(kind),
+        ..node(pid, "", "active", "autovacuum: VACUUM public.state_counter")
+    }
+}
+
 /// Gives a prepared transaction.
 pub(crate) fn prepared(gid: &str) -> Node {
     Node {
@@ -50,6 +78,7 @@ pub(crate) fn prepared(gid: &str) -> Node {
         system: Some("ledger".to_owned()),
         backend_type: "prepared transaction".to_owned(),
         query: None,
+        state_age_ms: None,
         xact_age_ms: Some(11_520_000.0),
         ..node(0, "ledger", "prepared", "")
     }

@@ -53,12 +53,12 @@ fn a_waiter_with_two_holders_stands_once_and_is_referred_to_once() {
     assert_eq!(page.matches("decision").count(), 1);
     assert_snapshot!(page, @r#"
     ● 10 sync-01  idle in transaction  2 sessions behind it
-    │    the application is away, its transaction open for 180 ms
-    │    SELECT 1
+    │    the application is away for 170 ms, its transaction open for 180 ms
+    │    last ran SELECT 1
     ├─ 30 decision             500 ms   UPDATE state_counter  ShareLock on a row
     └─ 31 intake-01            400 ms   UPDATE state_counter  ShareLock on a row
     ● 20 sync-02  active  1 session behind it
-    │    at work, transaction open for 180 ms
+    │    at work for 170 ms
     │    SELECT 2
     └─ 30 waits for it too, shown elsewhere
     "#);
@@ -106,7 +106,7 @@ fn a_prepared_transaction_is_a_root_with_a_name() {
     );
     assert_snapshot!(drawn(&view), @r#"
     ● 'settle-2026-11-23' ledger  prepared  1 session behind it
-    │    prepared 3 h 12 min ago and never ends by itself
+    │    prepared 3 h 12 min ago; ends only by COMMIT or ROLLBACK PREPARED
     └─ 30 decision             1 min 30 s  UPDATE state_counter  ShareLock on a row…
     "#);
 }

@@ -1,0 +1,477 @@
+//! What to do about a jam, gentlest first: offered, never done.
+//!
+//! - Every statement that hits a session is fenced by its `backend_start`, so that a pid that
+//!   was reused is not hit.
+//! - Every step says whom it frees, what it costs whom, and whether the role in use may do it.
+//! - Nothing is offered that does no good: a session that runs nothing has nothing to cancel, the
+//!   replay of a standby takes no signal, and a vacuum against wraparound comes back.
+
+use super::figures::{duration, plural};
+use super::forest::Forest;
+use super::line::{escape, fit, is_invisible};
+use super::naming::statement_name;
+use super::rights::{Permission, Rights};
+use super::who::{is_unlisted, named, party, system};
+use crate::graph::view::{Autovacuum, Node};
+
+/// What a step costs others, least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Price {
+    /// Nothing but a question, or patience.
+    Question,
+    /// The statement and transaction of who only waits.
+    Queue,
+    /// The statement and transaction of who is at work.
+    Work,
+    /// A session, or a transaction that was promised to be kept.
+    Session,
+}
+
+/// Something to do, with the statement that does it.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    /// What it costs, for the order of the steps.
+    pub(super) price: Price,
+    /// What to do, as a whole sentence.
+    pub(super) what: String,
+    /// Whom it frees and what it costs whom, as whole sentences.
+    pub(super) effect: String,
+    /// The statement, line by line; none where it takes none.
+    pub(super) statement: Vec<String>,
+    /// Whether the role in use may; none where it takes no right.
+    pub(super) permission: Option<Permission>,
+}
+
+/// Gives what to do about some roots, gentlest first; of steps that cost alike those of the worst
+/// root come first.
+pub(super) fn steps(forest: &Forest<'_>, rights: Option<&Rights>, tops: &[usize]) -> Vec<Step> {
+    let adviser = Adviser { forest, rights };
+    let mut steps: Vec<Step> = tops.iter().flat_map(|&top| adviser.about(top)).collect();
+    steps.sort_by_key(|step| step.price);
+    steps
+}
+
+struct Adviser<'a> {
+    forest: &'a Forest<'a>,
+    rights: Option<&'a Rights>,
+}
+
+impl Adviser<'_> {
+    fn node(&self, n: usize) -> &Node {
+        &self.forest.view.nodes[n]
+    }
+
+    /// Gives what to do about one root: the gate below it first, where there is one.
+    fn about(&self, top: usize) -> Vec<Step> {
+        let node = self.node(top);
+        let gate = self.forest.gate(top).and_then(|gate| self.gate(gate));
+        let mut steps: Vec<Step> = gate.into_iter().collect();
+        steps.extend(self.patience_of_waiters(top));
+        steps.extend(match (node.autovacuum, node.backend_type.as_str()) {
+            _ if is_unlisted(node) => vec![unlisted(node)],
+            (Some(kind), _) => self.autovacuum(top, kind),
+            (None, "startup") => vec![self.replay(top)],
+            (None, "walsender") => self.replication(top),
+            (None, _) if node.state == "prepared" => self.prepared(top),
+            (None, "client backend") => self.session(top),
+            (None, _) => self.worker(top),
+        });
+        steps
+    }
+
+    /// Cancels who only waits and makes others queue.
+    fn gate(&self, gate: usize) -> Option<Step> {
+        let node = self.node(gate);
+        match (node.autovacuum, node.backend_type.as_str()) {
+            (Some(Autovacuum::AgainstWraparound), _) | (None, "startup") => return None,
+            _ => {}
+        }
+        let statement = match &node.query {
+            Some(query) if node.autovacuum.is_none() => statement_name(query),
+            _ => "work".to_owned(),
+        };
+        let waited = node.waiting_ms.map_or_else(String::new, |ms| {
+            format!(" ({} in the queue)", duration(ms))
+        });
+        let effect = format!(
+            "{} Costs {} its {statement}{waited} and the transaction that it is in; run it again with a lock_timeout.",
+            self.gain(gate),
+            system(node),
+        );
+        self.signal(
+            node,
+            Price::Queue,
+            "pg_cancel_backend",
+            format!("Cancel the gate, {}: it only waits.", named(node)),
+            effect,
+        )
+    }
+
+    /// Says what the waiters themselves can do without, or what ends their wait by itself.
+    fn patience_of_waiters(&self, top: usize) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let below = &self.forest.children[top];
+        let kinds = below.iter().filter_map(|&n| self.forest.wait[n]);
+        if kinds.clone().any(|edge| edge.lock.kind == "safe-snapshot") {
+            steps.push(question(
+                "Start the waiting reader again without DEFERRABLE.".to_owned(),
+                "It then reads at once, and may fail with a serialization error.".to_owned(),
+            ));
+        }
+        if below
+            .iter()
+            .any(|&n| self.node(n).backend_type == "startup")
+        {
+            steps.push(question(
+                "Let the replay wait: max_standby_streaming_delay ends the queries in its way by \
+                 itself, unless it is -1."
+                    .to_owned(),
+                "Until then this standby falls behind.".to_owned(),
+            ));
+        }
+        steps
+    }
+
+    /// Deals with an application's session by what it is at.
+    fn session(&self, top: usize) -> Vec<Step> {
+        let node = self.node(top);
+        let (who, gain) = (named(node), self.gain(top));
+        let lost = lost(node);
+        match node.state.as_str() {
+            "idle in transaction" | "idle in transaction (aborted)" | "idle" => {
+                let please = match (node.state.as_str(), self.advisory(top)) {
+                    ("idle", Some(lock)) => format!("to give {lock} back"),
+                    ("idle", None) => "to close its session".to_owned(),
+                    (_, Some(lock)) => format!("to end its transaction and give {lock} back"),
+                    (_, None) => "to commit or roll back".to_owned(),
+                };
+                let ask = question(
+                    format!("Ask the owner of {who} {please}."),
+                    format!("{gain} Costs nobody anything."),
+                );
+                let end = self.signal(
+                    node,
+                    Price::Session,
+                    "pg_terminate_backend",
+                    format!("End the session {who}; it runs nothing that could be cancelled."),
+                    format!("{gain} Costs {lost}; it must reconnect."),
+                );
+                [Some(ask), end].into_iter().flatten().collect()
+            }
+            _ => {
+                let outlasts = match self.advisory(top) {
+                    Some(lock) => format!(" A session's {lock} outlasts that."),
+                    None => String::new(),
+                };
+                let cancel = self.signal(
+                    node,
+                    Price::Work,
+                    "pg_cancel_backend",
+                    format!("Cancel the statement of {who}."),
+                    format!("{gain} Costs {lost}.{outlasts}"),
+                );
+                let end = self.signal(
+                    node,
+                    Price::Session,
+                    "pg_terminate_backend",
+                    format!("If it is still in the way then, end the session {who}."),
+                    "Costs it its connection as well; it must reconnect.".to_owned(),
+                );
+                [cancel, end].into_iter().flatten().collect()
+            }
+        }
+    }
+
+    /// Names the advisory lock that is waited for directly behind a node.
+    fn advisory(&self, top: usize) -> Option<String> {
+        let waits = self.forest.children[top].iter();
+        let mut waits = waits.filter_map(|&n| self.forest.wait[n]);
+        let edge = waits.find(|edge| edge.lock.kind == "advisory")?;
+        Some(fit(&escape(&edge.lock.target), 60))
+    }
+
+    fn autovacuum(&self, top: usize, kind: Autovacuum) -> Vec<Step> {
+        let node = self.node(top);
+        let (who, gain) = (named(node), self.gain(top));
+        let cancel = |price, what: String, cost: &str| {
+            let effect = format!("{gain} {cost}");
+            self.signal(node, price, "pg_cancel_backend", what, effect)
+        };
+        match kind {
+            Autovacuum::Ordinary => {
+                let wait = question(
+                    format!("Wait: {who} gives way by itself after deadlock_timeout."),
+                    format!("{gain} Costs nobody anything."),
+                );
+                let cancel = cancel(
+                    Price::Queue,
+                    format!("If it does not, cancel {who}."),
+                    "Costs no application anything: autovacuum starts over later.",
+                );
+                [Some(wait), cancel].into_iter().flatten().collect()
+            }
+            Autovacuum::Truncating => vec![question(
+                format!("Wait: {who} lets go by itself when it sees that others wait."),
+                "If it happens often, set vacuum_truncate = off on that table.".to_owned(),
+            )],
+            Autovacuum::AgainstWraparound => {
+                let mut wait = question(
+                    format!("Let {who} finish, and withdraw what waits for it."),
+                    "It keeps the database from running out of transaction ids. How far it is:"
+                        .to_owned(),
+                );
+                if let Some(pid) = node.party.pid {
+                    wait.statement = vec![format!(
+                        "SELECT * FROM pg_stat_progress_vacuum WHERE pid = {pid};"
+                    )];
+                }
+                let cancel = cancel(
+                    Price::Session,
+                    format!("Only if nothing else will do, cancel {who}."),
+                    "It comes back within autovacuum_naptime, starts over, and must get through soon.",
+                );
+                [Some(wait), cancel].into_iter().flatten().collect()
+            }
+        }
+    }
+
+    /// Deals with the process that replays the primary's changes on a standby.
+    fn replay(&self, top: usize) -> Step {
+        let below = self.forest.children[top].iter();
+        let mut tables = below.filter_map(|&n| self.forest.wait[n]?.lock.table.as_deref());
+        let table = tables.next().map_or_else(
+            || "this lock".to_owned(),
+            |table| format!("the lock on {}", fit(&escape(table), 64)),
+        );
+        question(
+            format!("Finish the transaction on the primary that has {table}."),
+            format!(
+                "{} Nothing is to be signalled on this standby: replay only repeats what the \
+                 primary did. If it is finished there, replay is late:",
+                self.gain(top)
+            ),
+        )
+        .with("SELECT now() - pg_last_xact_replay_timestamp();")
+    }
+
+    fn replication(&self, top: usize) -> Vec<Step> {
+        let node = self.node(top);
+        let gain = self.gain(top);
+        let ask = question(
+            format!("Ask who replicates or takes a backup by {}.", named(node)),
+            format!("{gain} Costs nobody anything."),
+        );
+        let end = self.signal(
+            node,
+            Price::Session,
+            "pg_terminate_backend",
+            format!("End the replication connection {}.", named(node)),
+            format!(
+                "{gain} Its client must reconnect; a slot keeps its place, a base backup starts \
+                 over."
+            ),
+        );
+        [Some(ask), end].into_iter().flatten().collect()
+    }
+
+    /// Deals with a process that the server or an extension runs for itself.
+    fn worker(&self, top: usize) -> Vec<Step> {
+        let node = self.node(top);
+        let gain = self.gain(top);
+        let (ask, cost) = if node.backend_type.starts_with("logical replication") {
+            (
+                "Disable its subscription: ALTER SUBSCRIPTION … DISABLE.".to_owned(),
+                "It is started again and applies the same transaction again.",
+            )
+        } else {
+            (
+                format!(
+                    "Find out what runs {}: a {} is no application's.",
+                    named(node),
+                    fit(&escape(&node.backend_type), 40)
+                ),
+                "Costs it its work; whoever runs it may start it again.",
+            )
+        };
+        let end = self.signal(
+            node,
+            Price::Session,
+            "pg_terminate_backend",
+            format!("End {}.", named(node)),
+            format!("{gain} {cost}"),
+        );
+        let ask = question(ask, gain.clone());
+        [Some(ask), end].into_iter().flatten().collect()
+    }
+
+    /// Deals with a prepared transaction: its manager knows what is to become of it.
+    fn prepared(&self, top: usize) -> Vec<Step> {
+        let node = self.node(top);
+        let Some(gid) = node.party.gid.as_deref() else {
+            return Vec::new();
+        };
+        let gain = self.gain(top);
+        let ask = question(
+            format!(
+                "Ask the transaction manager of {} whether to commit or roll back {}.",
+                system(node),
+                party(node)
+            ),
+            format!("{gain} Costs nobody anything."),
+        );
+        let database = node.database.as_deref().map_or_else(
+            || "the database it was prepared in".to_owned(),
+            |name| format!("the database {}", fit(&escape(name), 64)),
+        );
+        let give_up = Step {
+            price: Price::Session,
+            what: format!("Give {} up, connected to {database}.", party(node)),
+            effect: format!(
+                "{gain} Costs {} what it did there, for good; it was promised to be kept.",
+                system(node)
+            ),
+            statement: vec![format!("ROLLBACK PREPARED {};", literal(gid))],
+            permission: Some(
+                self.rights
+                    .map_or(Permission::Unknown, |rights| rights.to_finish(node)),
+            ),
+        };
+        vec![ask, give_up]
+    }
+
+    /// Says whom it frees if a node is out of the way.
+    fn gain(&self, n: usize) -> String {
+        let node = self.node(n);
+        let later = node.behind.saturating_sub(node.frees);
+        let gate = self.forest.gate(n).map(|gate| named(self.node(gate)));
+        match (node.frees, later, gate) {
+            (0, _, _) => match self.forest.next_in_the_way(n) {
+                Some(next) if self.forest.is_waiter(next) => format!(
+                    "Nobody goes on by that alone: the next gate is {}.",
+                    named(self.node(next))
+                ),
+                Some(next) => format!(
+                    "Nobody goes on by that alone: {} is in the way as well.",
+                    named(self.node(next))
+                ),
+                None => "Nobody goes on by that alone.".to_owned(),
+            },
+            (1, 0, _) => "Frees the 1 session behind it at once.".to_owned(),
+            (2, 0, _) => "Frees both sessions behind it at once.".to_owned(),
+            (all, 0, _) => format!("Frees all {} behind it at once.", plural(all, "session")),
+            (1, more, Some(gate)) => {
+                format!("Frees the gate, {gate}, at once; {more} more move up.")
+            }
+            (some, more, _) => format!(
+                "Frees {} at once; {more} more {} up.",
+                plural(some, "session"),
+                if more == 1 { "moves" } else { "move" }
+            ),
+        }
+    }
+
+    /// Gives a signal to one backend, fenced by its start; none where its start is not known.
+    fn signal(
+        &self,
+        node: &Node,
+        price: Price,
+        function: &str,
+        what: String,
+        effect: String,
+    ) -> Option<Step> {
+        let (pid, start) = (node.party.pid?, node.backend_start?);
+        Some(Step {
+            price,
+            what,
+            effect,
+            statement: vec![
+                format!("SELECT {function}(pid) FROM pg_stat_activity"),
+                format!(
+                    "WHERE pid = {pid} AND backend_start = '{}';",
+                    start.0.to_rfc3339_whole()
+                ),
+            ],
+            permission: Some(
+                self.rights
+                    .map_or(Permission::Unknown, |rights| rights.to_signal(node)),
+            ),
+        })
+    }
+}
+
+impl Step {
+    fn with(mut self, statement: &str) -> Self {
+        self.statement.push(statement.to_owned());
+        self
+    }
+}
+
+/// Gives a step that takes neither a statement nor a right.
+fn question(what: String, effect: String) -> Step {
+    Step {
+        price: Price::Question,
+        what,
+        effect,
+        statement: Vec::new(),
+        permission: None,
+    }
+}
+
+/// Says what a client loses with its statement or transaction.
+fn lost(node: &Node) -> String {
+    let who = system(node);
+    let open = node
+        .xact_age_ms
+        .map(|ms| format!("its transaction, open for {}", duration(ms)));
+    match (node.state.as_str(), open) {
+        ("idle", _) => format!("{who} its connection only, for no transaction is open"),
+        (state, open) if state.starts_with("idle") => {
+            format!("{who} {}", open.unwrap_or_else(|| "its transaction".into()))
+        }
+        (_, open) => {
+            let statement = node
+                .query
+                .as_deref()
+                .map_or_else(|| "statement".to_owned(), statement_name);
+            let open = open.unwrap_or_else(|| "its transaction".into());
+            format!("{who} its {statement} and {open}")
+        }
+    }
+}
+
+/// Deals with an owner of locks of which nothing else is known.
+fn unlisted(node: &Node) -> Step {
+    match node.party.pid {
+        Some(_) => question(
+            format!("Look again: {} has just begun or just gone.", party(node)),
+            "Nothing can be said of it, so nothing is offered.".to_owned(),
+        ),
+        None => question(
+            format!("Find out what {} is.", party(node)),
+            "No session has this lock, so nothing can be signalled. A prepared transaction that \
+             was not seen may have it:"
+                .to_owned(),
+        )
+        .with("SELECT gid, owner, database, prepared FROM pg_prepared_xacts ORDER BY prepared;"),
+    }
+}
+
+/// Quotes a text as an SQL literal that survives being printed, whatever is in it.
+pub(super) fn literal(text: &str) -> String {
+    let is_plain = |c: char| !c.is_control() && !is_invisible(c) && c != '\\';
+    let quoted: String = text
+        .chars()
+        .map(|c| match c {
+            '\'' => "''".to_owned(),
+            '\\' => "\\\\".to_owned(),
+            c if is_plain(c) => c.to_string(),
+            c => format!("\\u{:04X}", u32::from(c)),
+        })
+        .collect();
+    let escapes = if text.chars().all(is_plain) { "" } else { "E" };
+    format!("{escapes}'{quoted}'")
+}
+
+#[cfg(test)]
+#[path = "steps_tests.rs"]
+mod tests;
