@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::fixture::{SYNC_UPDATE, UPDATE_COUNTER, at};
 use super::rights::Rights;
 use crate::graph::Certainty;
+use crate::graph::chain::{Chain, Signature};
 use crate::graph::view::{Autovacuum, Edge, EdgeKind, EdgeLock, GraphView, Node, Party};
 use crate::pg::Version;
 
@@ -135,7 +136,9 @@ pub(crate) fn graph(mut nodes: Vec<Node>, mut edges: Vec<Edge>) -> GraphView {
             pid: edge.blocker,
             gid: edge.blocker_gid.clone(),
         };
-        behind.entry(blocker).or_default().insert(edge.waiter);
+        if blocker.pid != Some(edge.waiter) {
+            behind.entry(blocker).or_default().insert(edge.waiter);
+        }
     }
     let direct = behind.clone();
     for all in behind.values_mut() {
@@ -168,11 +171,16 @@ pub(crate) fn graph(mut nodes: Vec<Node>, mut edges: Vec<Edge>) -> GraphView {
     for node in &mut nodes {
         node.behind = behind.get(&node.party).map_or(0, BTreeSet::len);
     }
-    let roots = nodes
+    let roots: Vec<Party> = nodes
         .iter()
         .filter(|node| node.party.pid.is_none_or(|pid| !waiters.contains(&pid)))
         .map(|node| node.party.clone())
         .collect();
+    let mut chains: Vec<Chain> = roots
+        .iter()
+        .filter_map(|root| chain(root, behind.get(root)?, direct.get(root)?, &nodes, &edges))
+        .collect();
+    chains.sort_by_key(|chain| std::cmp::Reverse(chain.behind));
     GraphView {
         schema: GraphView::SCHEMA,
         taken_at: at(214.7),
@@ -180,10 +188,53 @@ pub(crate) fn graph(mut nodes: Vec<Node>, mut edges: Vec<Edge>) -> GraphView {
         edges,
         roots,
         cycles: Vec::new(),
-        chains: Vec::new(),
+        chains,
         unseen: BTreeMap::new(),
         without_holder: BTreeMap::new(),
     }
+}
+
+/// Gives the chain of a root that holds one thing.
+fn chain(
+    root: &Party,
+    behind: &BTreeSet<i32>,
+    direct: &BTreeSet<i32>,
+    nodes: &[Node],
+    edges: &[Edge],
+) -> Option<Chain> {
+    let wait = edges
+        .iter()
+        .find(|edge| edge.blocker == root.pid && edge.blocker_gid == root.gid)?;
+    let table = wait.lock.table.clone();
+    let object = match (wait.lock.kind.as_str(), &table) {
+        ("transactionid" | "tuple", Some(table)) => format!("rows of {table}"),
+        (_, Some(table)) => format!("table {table}"),
+        (_, None) => wait.lock.target.clone(),
+    };
+    let is_behind = |node: &&Node| node.party.pid.is_some_and(|pid| behind.contains(&pid));
+    let mut systems = BTreeMap::new();
+    for node in nodes.iter().filter(is_behind) {
+        let system = node.system.clone().unwrap_or_default();
+        *systems.entry(system).or_default() += 1;
+    }
+    Some(Chain {
+        signature: Signature {
+            id: "0123456789abcdef".to_owned(),
+            text: format!("somebody holds {object}"),
+        },
+        root: Some(root.clone()),
+        cycle: Vec::new(),
+        object,
+        table: table.map(Into::into),
+        table_basis: wait.lock.table_basis,
+        gate: None,
+        amplifiers: Vec::new(),
+        depth: if behind == direct { 1 } else { 2 },
+        behind: behind.len(),
+        systems,
+        longest_ms: None,
+        waited_ms: 0.0,
+    })
 }
 
 /// So many sessions that queue for one row held by sync-12, which is away.

@@ -11,7 +11,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
-use crate::graph::view::{Edge, EdgeKind, GraphView, Node};
+use crate::graph::chain::Chain;
+use crate::graph::view::{Edge, EdgeKind, GraphView, Node, Party};
 
 /// One graph, laid out as trees. Indices are those of [`GraphView::nodes`].
 pub(super) struct Forest<'a> {
@@ -190,7 +191,22 @@ impl<'a> Forest<'a> {
     /// otherwise have had.
     pub(super) fn gate(&self, root: usize) -> Option<usize> {
         let mut below = self.children[root].iter().copied();
-        below.find(|&n| self.makes_queue(n))
+        below.find(|&n| self.makes_queue(n)).or_else(|| {
+            self.chains(root)
+                .find_map(|chain| self.find(chain.gate.as_ref()?))
+        })
+    }
+
+    /// Gives what a root holds and who waits because of it, the worst first.
+    pub(super) fn chains(&self, root: usize) -> impl Iterator<Item = &'a Chain> + use<'a, '_> {
+        let party = &self.view.nodes[root].party;
+        let chains = self.view.chains.iter();
+        chains.filter(move |chain| chain.root.as_ref() == Some(party))
+    }
+
+    fn find(&self, party: &Party) -> Option<usize> {
+        let nodes = &self.view.nodes;
+        nodes.iter().position(|node| node.party == *party)
     }
 
     /// Tells whether others queue behind a waiter for a table that they could otherwise have had.

@@ -6,7 +6,7 @@ use super::*;
 use crate::graph::view::{EdgeKind, GraphView};
 use crate::report::fixture::{SYNC_UPDATE, UPDATE_COUNTER};
 use crate::report::fixture_graph::{
-    autovacuum, graph, node, on_call, prepared, row_edge, row_queue, table_edge, waiter, worst,
+    autovacuum, graph, node, on_call, prepared, row_queue, table_edge, waiter, worst,
 };
 
 /// Writes the steps for every root of a graph, one paragraph each.

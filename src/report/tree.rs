@@ -4,6 +4,7 @@
 //! what is left out is counted on the page. Every session appears once in full,
 //! folded into a line with others like it, or as part of a count.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::Style;
@@ -14,6 +15,7 @@ use super::naming::statement_name;
 use super::unfinished::why_not_finished;
 use super::who::{party, state, system};
 use crate::graph::Certainty;
+use crate::graph::chain::Chain;
 use crate::graph::view::{Edge, EdgeKind, GraphView};
 
 /// Levels below a root that are drawn.
@@ -22,6 +24,10 @@ const DEPTH: usize = 8;
 const BREADTH: usize = 12;
 /// Roots that are drawn.
 const ROOTS: usize = 10;
+/// Things that a root holds.
+const HELD: usize = 3;
+/// Systems that are named as hit by one of them.
+const HIT: usize = 2;
 /// Sessions alike under one blocker, beyond which they fold into one line.
 const ALIKE: usize = 5;
 
@@ -167,6 +173,11 @@ impl Page<'_> {
 
     fn top(&mut self, n: usize) {
         let node = &self.forest.view.nodes[n];
+        let depth = self.forest.chains(n).map(|chain| chain.depth).max();
+        let deep = match depth {
+            Some(depth) if depth > 1 => format!(", {depth} deep"),
+            _ => String::new(),
+        };
         let line = Line::new("● ")
             .plus(Ink::Faint, &format!("{} ", party(node)))
             .plus(Ink::Blame, &system(node))
@@ -178,14 +189,14 @@ impl Page<'_> {
                 Ink::Wait,
                 &match node.behind {
                     0 => "  nobody behind it".to_owned(),
-                    behind => format!("  {} behind it", plural(behind, "session")),
+                    behind => format!("  {} behind it{deep}", plural(behind, "session")),
                 },
             );
         self.write(line);
         let why = match self.forest.within[n] {
             _ if self.forest.in_cycle[n] => "part of a deadlock".to_owned(),
             Some(edge) => format!(
-                "its own parallel workers wait for each other, one at a time, to extend {}",
+                "its own parallel workers take turns to extend {}; that passes",
                 edge.lock.table.as_deref().unwrap_or("a table")
             ),
             None => why_not_finished(node),
@@ -195,7 +206,7 @@ impl Page<'_> {
                 .plus(Ink::Faint, "│    ")
                 .plus(Ink::Plain, &why),
         );
-        if let Some(query) = &node.query {
+        if let Some(query) = node.query.as_ref().filter(|query| !query.is_empty()) {
             // Who is idle runs nothing: what is told is what it ran last.
             let last = if node.state.starts_with("idle") {
                 "last ran "
@@ -206,6 +217,20 @@ impl Page<'_> {
                 .plus(Ink::Faint, &format!("│    {last}"))
                 .plus(Ink::Faint, &fit(&statement_start(query), self.style.width));
             self.write(line);
+        }
+        let held: Vec<&Chain> = self.forest.chains(n).collect();
+        for chain in held.iter().take(HELD) {
+            let line = Line::default()
+                .plus(Ink::Faint, "│    holds ")
+                .plus(Ink::Plain, &chain.object)
+                .plus(Ink::Faint, ", hits ")
+                .plus(Ink::Wait, &hits(chain));
+            self.write(line);
+        }
+        if held.len() > HELD {
+            let more = plural(held.len() - HELD, "more thing");
+            let line = format!("│    holds {more} that others wait for");
+            self.write(Line::default().plus(Ink::Faint, &line));
         }
         self.below(n, "", 1);
     }
@@ -305,7 +330,8 @@ impl Page<'_> {
             .plus(Ink::Faint, branch)
             .plus(Ink::Plain, &format!("{} ", column(&who, place.max(16))))
             .plus(Ink::Wait, &format!("{waited:<7}"))
-            .plus(Ink::Blame, &passed_on);
+            .plus(Ink::Blame, &passed_on)
+            .plus(Ink::Faint, self.order(row));
         let statement = node
             .query
             .as_deref()
@@ -315,31 +341,27 @@ impl Page<'_> {
             line = line.plus(Ink::Plain, &format!("  {statement}"));
         }
         if let Some(edge) = self.forest.wait[first] {
-            let place = self.place(row);
-            line = line.plus(Ink::Faint, &format!("  {}{place}", asked(edge, &statement)));
+            let ahead = match (row, node.ahead) {
+                ([_], ahead) if ahead > 0 => format!(", {ahead} ahead"),
+                _ => String::new(),
+            };
+            line = line.plus(Ink::Faint, &format!("  {}{ahead}", asked(edge, &statement)));
         }
         self.write(line);
     }
 
-    /// Says how many stand ahead of a row in its queue, and how sure that order is.
-    fn place(&mut self, row: &[usize]) -> String {
+    /// Says that the order of the queue is not sure in which a row stands.
+    fn order(&mut self, row: &[usize]) -> &'static str {
         let edges = row.iter().filter_map(|&n| self.forest.wait[n]);
         let soft = edges.filter(|edge| edge.kind == EdgeKind::Soft);
         let certainty = soft.map(|edge| edge.certainty).max();
         let certainty = certainty.unwrap_or(Certainty::Sure);
         self.least_sure = self.least_sure.max(certainty);
-        let ahead = match row {
-            [one] if self.forest.view.nodes[*one].ahead > 0 => {
-                format!(", {} ahead", self.forest.view.nodes[*one].ahead)
-            }
-            _ => String::new(),
-        };
-        let unsure = match certainty {
+        match certainty {
             Certainty::Sure => "",
-            Certainty::NearTie => ", order unsure",
-            Certainty::Unknown => ", order unknown",
-        };
-        format!("{ahead}{unsure}")
+            Certainty::NearTie => "  order unsure",
+            Certainty::Unknown => "  order unknown",
+        }
     }
 }
 
@@ -370,6 +392,30 @@ fn fold(forest: &Forest<'_>, nodes: &[usize]) -> Vec<Vec<usize>> {
         }
     }
     rows
+}
+
+/// Names the systems that wait because of one thing held, those with most sessions first.
+fn hits(chain: &Chain) -> String {
+    let mut systems: Vec<(&String, &usize)> = chain.systems.iter().collect();
+    systems.sort_by_key(|&(name, n)| (Reverse(*n), name));
+    // One more is no longer than the count that it would be part of.
+    let named = if systems.len() == HIT + 1 {
+        HIT + 1
+    } else {
+        HIT
+    };
+    let mut said: Vec<String> = systems
+        .iter()
+        .take(named)
+        .map(|&(name, n)| match name.as_str() {
+            "" => format!("(no name) {n}"),
+            name => format!("{} {n}", fit(name, 40)),
+        })
+        .collect();
+    if systems.len() > named {
+        said.push(plural(systems.len() - named, "more system"));
+    }
+    said.join(" · ")
 }
 
 /// Gives as much of a text as a line could show.
