@@ -6,7 +6,7 @@ use crate::graph::Certainty;
 use crate::graph::view::{EdgeKind, GraphView, Node, Party};
 
 use super::markup::{clean, line};
-use super::who::autovacuum_kind;
+use super::who::state;
 
 /// Writes the graph as DOT: one node per party, one edge per waiter and direct blocker.
 ///
@@ -78,15 +78,9 @@ fn label(node: &Node) -> Vec<String> {
         (Some(pid), _) => format!("{system} (pid {pid})"),
         (None, gid) => format!("{system} (gid {})", gid.unwrap_or_default()),
     };
-    let kind = node
-        .autovacuum
-        .map(|kind| format!("autovacuum {}", autovacuum_kind(kind)));
-    let state = kind.unwrap_or_else(|| node.state.clone());
-    let state = match &node.wait_event {
-        Some(event) => format!("{state}, {event}"),
-        None => state,
-    };
-    let mut lines = vec![who, state];
+    let state = state(node).map(ToOwned::to_owned);
+    let doing: Vec<String> = state.into_iter().chain(node.wait_event.clone()).collect();
+    let mut lines = vec![who, doing.join(", ")];
     lines.extend(node.query.as_deref().map(|query| line(query, 60)));
     lines
 }

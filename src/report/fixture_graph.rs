@@ -64,7 +64,12 @@ pub(crate) fn autovacuum(pid: i32, kind: Autovacuum) -> Node {
         role_is_superuser: None,
         has_privileges: None,
         autovacuum: Some(kind),
-        ..node(pid, "", "active", "autovacuum: VACUUM public.state_counter")
+        ..node(
+            pid,
+            "autovacuum worker",
+            "active",
+            "autovacuum: VACUUM public.state_counter",
+        )
     }
 }
 

@@ -11,7 +11,7 @@ use super::forest::Forest;
 use super::line::{escape, fit, is_invisible};
 use super::naming::statement_name;
 use super::rights::{Permission, Rights};
-use super::who::{is_unlisted, named, party, system};
+use super::who::{is_nameless_prepared, is_unlisted, named, party, system};
 use crate::graph::view::{Autovacuum, Node};
 
 /// What a step costs others, least first.
@@ -285,11 +285,7 @@ impl Adviser<'_> {
             )
         } else {
             (
-                format!(
-                    "Find out what runs {}: a {} is no application's.",
-                    named(node),
-                    fit(&escape(&node.backend_type), 40)
-                ),
+                format!("Find out who runs {}: it is no application's.", named(node)),
                 "Costs it its work; whoever runs it may start it again.",
             )
         };
@@ -446,13 +442,25 @@ fn unlisted(node: &Node) -> Step {
             format!("Look again: {} has just begun or just gone.", party(node)),
             "Nothing can be said of it, so nothing is offered.".to_owned(),
         ),
-        None => question(
-            format!("Find out what {} is.", party(node)),
-            "No session has this lock, so nothing can be signalled. A prepared transaction that \
-             was not seen may have it:"
-                .to_owned(),
-        )
-        .with("SELECT gid, owner, database, prepared FROM pg_prepared_xacts ORDER BY prepared;"),
+        None => {
+            let (what, effect) = if is_nameless_prepared(node) {
+                (
+                    "Find the SERIALIZABLE transaction that was prepared, and ask its manager to \
+                     finish it."
+                        .to_owned(),
+                    "The server does not say which one of these it is:",
+                )
+            } else {
+                (
+                    format!("Find out what {} is.", party(node)),
+                    "No session has this lock, so nothing can be signalled. A prepared \
+                     transaction that was not seen may have it:",
+                )
+            };
+            question(what, effect.to_owned())
+                .with("SELECT gid, owner, database, prepared")
+                .with("FROM pg_prepared_xacts ORDER BY prepared;")
+        }
     }
 }
 

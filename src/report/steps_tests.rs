@@ -135,9 +135,9 @@ fn a_prepared_transaction_is_asked_about_and_rolled_back_by_its_quoted_name_in_i
 #[test]
 fn a_routine_vacuum_gives_way_by_itself() {
     assert_snapshot!(offered(&behind(autovacuum(10, Autovacuum::Ordinary))), @r#"
-    - Wait: autovacuum (10) gives way by itself after deadlock_timeout.
+    - Wait: autovacuum worker (10) gives way by itself after deadlock_timeout.
       Frees the 1 session behind it at once. Costs nobody anything.
-    - If it does not, cancel autovacuum (10).
+    - If it does not, cancel autovacuum worker (10).
       Frees the 1 session behind it at once. Costs no application anything: autovacuum starts over later.
       SELECT pg_cancel_backend(pid) FROM pg_stat_activity
       WHERE pid = 10 AND backend_start = '2026-11-23T14:00:10.000000Z';
@@ -148,10 +148,10 @@ fn a_routine_vacuum_gives_way_by_itself() {
 #[test]
 fn a_vacuum_against_wraparound_is_left_alone_as_long_as_can_be() {
     assert_snapshot!(offered(&behind(autovacuum(10, Autovacuum::AgainstWraparound))), @r#"
-    - Let autovacuum (10) finish, and withdraw what waits for it.
+    - Let autovacuum worker (10) finish, and withdraw what waits for it.
       It keeps the database from running out of transaction ids. How far it is:
       SELECT * FROM pg_stat_progress_vacuum WHERE pid = 10;
-    - Only if nothing else will do, cancel autovacuum (10).
+    - Only if nothing else will do, cancel autovacuum worker (10).
       Frees the 1 session behind it at once. It comes back within autovacuum_naptime, starts over, and must get through soon.
       SELECT pg_cancel_backend(pid) FROM pg_stat_activity
       WHERE pid = 10 AND backend_start = '2026-11-23T14:00:10.000000Z';
@@ -162,7 +162,7 @@ fn a_vacuum_against_wraparound_is_left_alone_as_long_as_can_be() {
 #[test]
 fn a_vacuum_that_truncates_is_not_signalled_at_all() {
     assert_snapshot!(offered(&behind(autovacuum(10, Autovacuum::Truncating))), @r#"
-    - Wait: autovacuum (10) lets go by itself when it sees that others wait.
+    - Wait: autovacuum worker (10) lets go by itself when it sees that others wait.
       If it happens often, set vacuum_truncate = off on that table.
     "#);
 }
@@ -171,7 +171,7 @@ fn a_vacuum_that_truncates_is_not_signalled_at_all() {
 fn a_standby_s_replay_is_not_signalled_but_ended_on_the_primary() {
     let replay = Node {
         backend_type: "startup".to_owned(),
-        ..node(10, "", "hidden", "")
+        ..node(10, "startup", "hidden", "")
     };
     assert_snapshot!(offered(&behind(replay)), @r#"
     - Finish the transaction on the primary that has the lock on public.agency.
@@ -197,12 +197,12 @@ fn a_query_that_holds_up_the_replay_is_ended_or_waited_for() {
 fn replication_is_asked_about_before_it_is_broken() {
     let walsender = Node {
         backend_type: "walsender".to_owned(),
-        ..node(10, "standby2", "active", "")
+        ..node(10, "walsender", "active", "")
     };
     assert_snapshot!(offered(&behind(walsender)), @r#"
-    - Ask who replicates or takes a backup by standby2 (10).
+    - Ask who replicates or takes a backup by walsender (10).
       Frees the 1 session behind it at once. Costs nobody anything.
-    - End the replication connection standby2 (10).
+    - End the replication connection walsender (10).
       Frees the 1 session behind it at once. Its client must reconnect; a slot keeps its place, a base backup starts over.
       SELECT pg_terminate_backend(pid) FROM pg_stat_activity
       WHERE pid = 10 AND backend_start = '2026-11-23T14:00:10.000000Z';
@@ -210,7 +210,7 @@ fn replication_is_asked_about_before_it_is_broken() {
     "#);
     let apply = Node {
         backend_type: "logical replication apply worker".to_owned(),
-        ..node(10, "", "active", "")
+        ..node(10, "logical replication apply worker", "active", "")
     };
     let said = offered(&behind(apply));
     assert!(said.contains("ALTER SUBSCRIPTION"), "{said}");

@@ -196,7 +196,7 @@ impl Page<'_> {
         let why = match self.forest.within[n] {
             _ if self.forest.in_cycle[n] => "part of a deadlock".to_owned(),
             Some(edge) => format!(
-                "its own parallel workers take turns to extend {}; that passes",
+                "its parallel workers take turns to extend {}",
                 edge.lock.table.as_deref().unwrap_or("a table")
             ),
             None => why_not_finished(node),
@@ -332,11 +332,11 @@ impl Page<'_> {
             .plus(Ink::Wait, &format!("{waited:<7}"))
             .plus(Ink::Blame, &passed_on)
             .plus(Ink::Faint, self.order(row));
-        let statement = node
-            .query
-            .as_deref()
-            .map(statement_name)
-            .unwrap_or_default();
+        let statement = match &node.query {
+            Some(query) => statement_name(query),
+            None if node.backend_type == "startup" => "replay".to_owned(),
+            None => String::new(),
+        };
         if !statement.is_empty() {
             line = line.plus(Ink::Plain, &format!("  {statement}"));
         }
@@ -413,7 +413,7 @@ fn hits(chain: &Chain) -> String {
         })
         .collect();
     if systems.len() > named {
-        said.push(plural(systems.len() - named, "more system"));
+        said.push(format!("{} others", systems.len() - named));
     }
     said.join(" · ")
 }

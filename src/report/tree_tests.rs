@@ -160,8 +160,8 @@ fn an_order_that_is_not_sure_is_marked_and_explained_once() {
     let last: Vec<&str> = page.lines().rev().take(3).collect();
     assert_snapshot!(last.join("\n"), @r#"
     order unknown: since when they wait is not told, or the server moved the queue
-       └─ 4721 decision        6.1 s    SELECT from agency  AccessShareLock, 2 ahea…
-       ├─ 4720 intake-02       7.4 s    SELECT from agency  AccessShareLock, order …
+       └─ 4721 decision        6.1 s    order unknown  SELECT from agency  AccessSh…
+       ├─ 4720 intake-02       7.4 s    order unsure  SELECT from agency  AccessSha…
     "#);
 }
 
@@ -178,8 +178,8 @@ fn a_parallel_query_that_waits_for_its_own_workers_is_no_root_and_no_loop() {
         ..view
     };
     assert_snapshot!(drawn(&view), @r#"
-    ● 10 etl  active  1 session behind it
-    │    its own parallel workers wait for each other, one at a time, to extend pub…
+    ● 10 etl  active  nobody behind it
+    │    its parallel workers take turns to extend public.state_counter
     │    INSERT INTO facts SELECT 1
     "#);
 }
@@ -224,8 +224,7 @@ fn what_has_no_table_is_named_in_words() {
 fn who_is_no_application_goes_by_what_it_does() {
     let replay = Node {
         backend_type: "startup".to_owned(),
-        system: None,
-        ..node(10, "", "hidden", "")
+        ..node(10, "startup", "hidden", "")
     };
     let queries = (20..24).map(|pid| waiter(pid, "decision", "SELECT 1", 500.0));
     let vacuum = autovacuum(11, Autovacuum::AgainstWraparound);
@@ -236,13 +235,12 @@ fn who_is_no_application_goes_by_what_it_does() {
         table_edge(22, 11, "ShareUpdateExclusiveLock", EdgeKind::Hard),
     ];
     assert_snapshot!(drawn(&graph(nodes, edges)), @r#"
-    ● 10 replay  2 sessions behind it
+    ● 10 startup  replays the primary  2 sessions behind it
     │    the primary's transaction has this lock here until its end is replayed
-    │
     │    holds table public.agency, hits decision 2
     ├─ 20 decision             500 ms   SELECT $1  AccessShareLock on public.agency
     └─ 21 decision             500 ms   SELECT $1  AccessShareLock on public.agency
-    ● 11 autovacuum  against wraparound  1 session behind it
+    ● 11 autovacuum worker  against wraparound  1 session behind it
     │    keeps transaction ids from running out; gives way to nobody
     │    autovacuum: VACUUM public.state_counter
     │    holds table public.agency, hits decision 1

@@ -2,7 +2,7 @@
 
 use super::figures::duration;
 use super::wait_words::at_work;
-use super::who::is_unlisted;
+use super::who::{is_nameless_prepared, is_unlisted};
 use crate::graph::view::{Autovacuum, Node};
 
 /// A transaction that is older than its statement by less is no older: it is that statement.
@@ -86,6 +86,9 @@ const fn autovacuum(kind: Autovacuum) -> &'static str {
 
 fn unlisted(node: &Node) -> &'static str {
     match node.party.pid {
+        None if is_nameless_prepared(node) => {
+            "prepared as SERIALIZABLE; which one it is the server does not tell"
+        }
         Some(_) => "in the lock table, but not among the sessions: just begun, or just gone",
         None => "neither a session nor a prepared transaction that could be seen",
     }

@@ -7,6 +7,7 @@ use crate::graph::view::{Autovacuum, Node};
 pub(super) fn party(node: &Node) -> String {
     match (&node.party.pid, &node.party.gid) {
         (Some(pid), _) => pid.to_string(),
+        (None, Some(_)) if is_nameless_prepared(node) => "(a prepared transaction)".to_owned(),
         (None, Some(gid)) if is_unlisted(node) => format!("({})", fit(&escape(gid), 40)),
         (None, Some(gid)) => format!("'{}'", fit(&escape(gid), 40)),
         (None, None) => "?".to_owned(),
@@ -14,16 +15,12 @@ pub(super) fn party(node: &Node) -> String {
 }
 
 /// Names the system of a node, or says that it has none.
-///
-/// What the server runs for itself goes by what it does: its application name is nobody's.
 pub(super) fn system(node: &Node) -> String {
-    match (node.backend_type.as_str(), &node.system) {
-        ("autovacuum worker", _) => "autovacuum".to_owned(),
-        ("startup", _) => "replay".to_owned(),
-        ("unknown", _) => "nobody listed".to_owned(),
-        (_, Some(system)) => fit(&escape(system), 40),
-        ("client backend", None) => "(no name)".to_owned(),
-        (kind, None) => format!("({})", fit(&escape(kind), 38)),
+    match (&node.system, node.backend_type.as_str()) {
+        (Some(system), _) => fit(&escape(system), 40),
+        (None, _) if is_unlisted(node) => "(unknown)".to_owned(),
+        (None, "client backend") => "(no name)".to_owned(),
+        (None, kind) => format!("({})", fit(&escape(kind), 38)),
     }
 }
 
@@ -39,6 +36,7 @@ pub(super) fn named(node: &Node) -> String {
 pub(super) fn state(node: &Node) -> Option<&str> {
     match (node.state.as_str(), node.backend_type.as_str()) {
         ("hidden" | "unknown", "client backend") => Some("state hidden"),
+        (_, "startup") => Some("replays the primary"),
         ("hidden" | "unknown", _) => None,
         (_, "autovacuum worker") => node.autovacuum.map(autovacuum_kind),
         (state, _) => Some(state),
@@ -46,7 +44,7 @@ pub(super) fn state(node: &Node) -> Option<&str> {
 }
 
 /// Names what an autovacuum worker is at.
-pub(super) const fn autovacuum_kind(kind: Autovacuum) -> &'static str {
+const fn autovacuum_kind(kind: Autovacuum) -> &'static str {
     match kind {
         Autovacuum::Ordinary => "routine",
         Autovacuum::AgainstWraparound => "against wraparound",
@@ -57,4 +55,11 @@ pub(super) const fn autovacuum_kind(kind: Autovacuum) -> &'static str {
 /// Tells whether a node was found in the lock table only.
 pub(super) fn is_unlisted(node: &Node) -> bool {
     node.backend_type == "unknown"
+}
+
+/// Tells whether a node is a prepared transaction whose name the server does not tell: who waits
+/// for a safe snapshot learns no more. Every other owner of locks has a number with a slash.
+pub(super) fn is_nameless_prepared(node: &Node) -> bool {
+    let gid = node.party.gid.as_deref();
+    is_unlisted(node) && gid.is_some_and(|gid| !gid.contains('/'))
 }

@@ -224,6 +224,36 @@ fn a_writer_that_keeps_a_reader_from_its_safe_snapshot_is_told() {
     );
 }
 
+#[test]
+fn a_prepared_transaction_that_the_server_does_not_name_is_looked_for_not_signalled() {
+    let server = server(&[("max_prepared_transactions", "2")]);
+    run(&server, "postgres", COUNTER);
+    run(
+        &server,
+        "postgres",
+        "begin isolation level serializable; update counter set n = 1; \
+         prepare transaction 'transfer 42'",
+    );
+    let mut waiter = Session::open(&server, "postgres", "reporting");
+    waiter.say("begin isolation level serializable read only deferrable");
+    waiter.send("select sum(n) from counter");
+    until(
+        &server,
+        "select exists (select from pg_stat_activity where wait_event = 'SafeSnapshot')",
+    );
+    says(
+        &server,
+        &[
+            "● (a prepared transaction)",
+            "prepared as SERIALIZABLE; which one it is the server does not tell",
+            "1. Start the waiting reader again without DEFERRABLE.",
+            "2. Find the SERIALIZABLE transaction that was prepared",
+            "FROM pg_prepared_xacts",
+            "Unknown",
+        ],
+    );
+}
+
 /// Makes autovacuum work on a table against wraparound, slowly; gives the worker's pid.
 fn vacuum_against_wraparound(server: &ThrowAway) -> i64 {
     run(
@@ -256,13 +286,13 @@ fn a_vacuum_against_wraparound_is_left_alone_and_what_waits_for_it_withdrawn() {
     says(
         &server,
         &[
-            &format!("● {worker} autovacuum against wraparound 2 sessions behind it"),
+            &format!("● {worker} autovacuum worker against wraparound 2 sessions behind it"),
             "keeps transaction ids from running out; gives way to nobody",
             "1 behind alter table ledger",
-            &format!("1. Let autovacuum ({worker}) finish, and withdraw what waits for it."),
+            &format!("1. Let autovacuum worker ({worker}) finish, and withdraw what waits for it."),
             &format!("pg_stat_progress_vacuum WHERE pid = {worker};"),
             &format!("2. Cancel the gate, migrator ({})", gate.pid),
-            "3. Only if nothing else will do, cancel autovacuum",
+            "3. Only if nothing else will do, cancel autovacuum worker",
             "It comes back within autovacuum_naptime",
         ],
     );

@@ -201,10 +201,7 @@ fn node_words(node: &Folded<'_>) -> (String, String, String) {
             .map(|wait| format!("{from} {}", span(wait)))
     };
     if node.members.len() == 1 {
-        let system = match first.autovacuum {
-            Some(_) => "autovacuum",
-            None => first.system.as_deref().unwrap_or("no name"),
-        };
+        let system = first.system.as_deref().unwrap_or("no name");
         let id = match (&first.party.pid, &first.party.gid) {
             (Some(pid), _) => format!("pid {pid}"),
             (None, Some(gid)) => format!("gid {gid}"),
