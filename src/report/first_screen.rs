@@ -3,6 +3,7 @@
 //! It rests on one look, before any statistics. With [`with_tree`] the graph stands in place of
 //! the sentences about each root.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::Style;
@@ -22,8 +23,8 @@ use crate::time::{Span, Timestamp};
 
 /// Roots that the screen deals with.
 const ROOTS: usize = 3;
-/// Kinds of waits without a holder that it explains.
-const KINDS: usize = 5;
+/// Wait events without a holder that are named where several mean the same.
+const EVENTS: usize = 3;
 
 /// Draws the screen; one calm line where nobody waits.
 ///
@@ -85,8 +86,23 @@ fn page(view: &GraphView, rights: Option<&Rights>, style: Style, with_tree: bool
         for (n, step) in steps.iter().enumerate() {
             offer(&mut page, style, n + 1, step);
         }
+        let left = forest.view.roots.len().saturating_sub(tops.len());
+        let mut notes = Vec::new();
+        if left > 0 {
+            notes.push(format!(
+                "{} {} in the way: look again when these are done.",
+                plural(left, "more root"),
+                if left == 1 { "is" } else { "are" }
+            ));
+        }
         let promise = "pgjam does none of this: it only reads.";
-        paragraph(&mut page, style, Ink::Faint, "  ", promise);
+        notes.push(match rights {
+            Some(rights) => format!("This role is {}. {promise}", rights.role),
+            None => promise.to_owned(),
+        });
+        for note in &notes {
+            paragraph(&mut page, style, Ink::Faint, "  ", note);
+        }
     }
     holderless(&mut page, style, view);
     heading(&mut page, style, "Unknown");
@@ -117,31 +133,41 @@ fn offer(page: &mut String, style: Style, number: usize, step: &Step) {
     }
 }
 
-/// Counts the waits for what nobody holds, and says what each kind means.
+/// Counts the waits for what nobody holds, and says once what each kind means.
 fn holderless(page: &mut String, style: Style, view: &GraphView) {
-    if view.without_holder.is_empty() {
+    let mut kinds: BTreeMap<&str, Vec<(usize, &str)>> = BTreeMap::new();
+    for (event, &n) in &view.without_holder {
+        let alike = kinds.entry(without_holder(event)).or_default();
+        alike.push((n, event));
+    }
+    if kinds.is_empty() {
         return;
     }
     heading(page, style, "Waits without a holder");
-    let mut kinds: Vec<(&String, &usize)> = view.without_holder.iter().collect();
-    kinds.sort_by_key(|&(event, n)| (std::cmp::Reverse(*n), event));
-    for &(event, &n) in kinds.iter().take(KINDS) {
+    let sessions = |alike: &[(usize, &str)]| alike.iter().map(|(n, _)| n).sum::<usize>();
+    let mut kinds: Vec<_> = kinds.into_iter().collect();
+    kinds.sort_by_key(|(meaning, alike)| (Reverse(sessions(alike)), *meaning));
+    for (meaning, alike) in &mut kinds {
+        alike.sort_by_key(|&(n, event)| (Reverse(n), event));
+        let all = sessions(alike);
+        let waits = if all == 1 { "waits" } else { "wait" };
+        let events = match alike.as_slice() {
+            [(_, one)] => (*one).to_owned(),
+            many => {
+                let named = many.iter().take(EVENTS);
+                let mut said: Vec<String> =
+                    named.map(|(n, event)| format!("{event} {n}")).collect();
+                if many.len() > EVENTS {
+                    said.push(plural(many.len() - EVENTS, "other event"));
+                }
+                said.join(", ")
+            }
+        };
         let text = format!(
-            "{} {} for {event}: {}.",
-            plural(n, "session"),
-            if n == 1 { "waits" } else { "wait" },
-            without_holder(event)
+            "{} {waits} for {events}: {meaning}.",
+            plural(all, "session")
         );
         paragraph(page, style, Ink::Plain, "  ", &text);
-    }
-    if let Some(rest) = kinds.get(KINDS..).filter(|rest| !rest.is_empty()) {
-        let sessions: usize = rest.iter().map(|&(_, n)| n).sum();
-        let text = format!(
-            "{} more wait for {} of other kinds.",
-            plural(sessions, "session"),
-            plural(rest.len(), "event")
-        );
-        paragraph(page, style, Ink::Faint, "  ", &text);
     }
 }
 
@@ -173,7 +199,7 @@ fn blocked(page: &mut String, style: Style, waiters: &[&Node], unseen: usize) {
     );
     paragraph(page, style, Ink::Blame, "", &text);
     let mut by_count: Vec<(&String, &usize)> = systems.iter().collect();
-    by_count.sort_by_key(|(name, n)| (std::cmp::Reverse(**n), (*name).clone()));
+    by_count.sort_by_key(|(name, n)| (Reverse(**n), (*name).clone()));
     let mut said: Vec<String> = by_count
         .iter()
         .take(6)

@@ -64,7 +64,7 @@ fn a_session_at_work_is_cancelled_first_and_fenced_by_its_start() {
          SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE pid = 10 AND backend_start = '2026-11-23T14:00:10.000000Z';
          This role may not: GRANT pg_signal_backend TO "on call";
-      pgjam does none of this: it only reads.
+      This role is on call. pgjam does none of this: it only reads.
 
     Unknown
       Whether it grows: this is one look.
@@ -183,4 +183,55 @@ fn a_wait_without_a_visible_blocker_is_unknown_and_not_calm() {
     let page = screen(&view);
     assert!(page.contains("Who is in the way of 1 session"), "{page}");
     assert!(!page.contains("Nobody waits"));
+}
+
+#[test]
+fn waits_for_what_nobody_holds_are_counted_and_explained_those_of_most_sessions_first() {
+    let mut view = graph(Vec::new(), Vec::new());
+    let counts = [
+        ("LWLock: WALWrite", 12),
+        ("IPC: SyncRep", 30),
+        ("BufferPin: BufferPin", 1),
+    ];
+    view.without_holder = counts.map(|(event, n)| (event.to_owned(), n)).into();
+    assert_snapshot!(screen(&view), @r#"
+    Nobody waits for a lock at 14:03:34 UTC.
+
+    Waits without a holder
+      30 sessions wait for IPC: SyncRep: commits that the synchronous standby has
+      yet to confirm: look at pg_stat_replication.
+      12 sessions wait for LWLock: WALWrite: an internal lock that passes from hand
+      to hand within moments. Many such waits mean a busy server, not somebody in
+      the way.
+      1 session waits for BufferPin: BufferPin: a page that others have in use, such
+      as an open cursor; the server does not say whose.
+    "#);
+    for n in 0..9 {
+        view.without_holder.insert(format!("LWLock: {n}"), 2);
+    }
+    let page = said_on_one_line(&view);
+    let words =
+        "30 sessions wait for LWLock: WALWrite 12, LWLock: 0 2, LWLock: 1 2, 7 other events:";
+    assert!(page.contains(words), "{page}");
+    assert_eq!(page.matches("a busy server").count(), 1, "{page}");
+}
+
+#[test]
+fn a_role_s_name_cannot_act_on_the_terminal() {
+    let hostile = Rights {
+        role: "\u{1b}[2J\u{202e}\n".to_owned(),
+        ..on_call()
+    };
+    let page = with_tree(&worst(), Some(&hostile), &Style::default());
+    assert!(page.contains("GRANT pg_signal_backend"));
+    assert!(!page.contains(['\u{1b}', '\u{202e}', '\r']), "{page}");
+}
+
+#[test]
+fn roots_beyond_those_that_are_dealt_with_are_counted() {
+    let roots = (10..17).map(|pid| node(pid, "sync-01", "active", "SELECT 1"));
+    let waiters = (30..37).map(|pid| waiter(pid, "decision", UPDATE_COUNTER, 900.0));
+    let edges = (10..17).map(|pid| row_edge(pid + 20, pid, "transactionid", 900.0));
+    let page = said_on_one_line(&graph(roots.chain(waiters).collect(), edges.collect()));
+    assert!(page.contains("4 more roots are in the way"), "{page}");
 }

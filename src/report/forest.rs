@@ -217,6 +217,19 @@ impl<'a> Forest<'a> {
         queued.any(|edge| edge.kind == EdgeKind::Soft && edge.lock.kind == "relation")
     }
 
+    /// Tells whether nobody but `blocker` is directly in the way of a node.
+    pub(super) fn waits_only_for(&self, n: usize, blocker: usize) -> bool {
+        let blockers = &self.blockers[n];
+        !blockers.is_empty() && blockers.iter().all(|&other| other == blocker)
+    }
+
+    /// Tells whether a node is part of a cycle that rests on the order of a queue.
+    pub(super) fn in_doubtful_cycle(&self, n: usize) -> bool {
+        let pid = self.view.nodes[n].party.pid;
+        let mut cycles = self.doubtful.iter();
+        pid.is_some_and(|pid| cycles.any(|cycle| cycle.contains(&pid)))
+    }
+
     /// Gives the nodes below a root, in no order that means anything.
     pub(super) fn below(&self, root: usize) -> Vec<usize> {
         let mut below = self.children[root].clone();

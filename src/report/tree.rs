@@ -199,6 +199,10 @@ impl Page<'_> {
                 "its parallel workers take turns to extend {}",
                 edge.lock.table.as_deref().unwrap_or("a table")
             ),
+            None if self.forest.in_doubtful_cycle(n) => {
+                "waits itself, for one of those below it: a circle, if the order still holds"
+                    .to_owned()
+            }
             None => why_not_finished(node),
         };
         self.write(
@@ -415,7 +419,7 @@ fn hits(chain: &Chain) -> String {
     if systems.len() > named {
         said.push(format!("{} others", systems.len() - named));
     }
-    said.join(" · ")
+    said.join(", ")
 }
 
 /// Gives as much of a text as a line could show.

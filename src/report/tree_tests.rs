@@ -56,7 +56,7 @@ fn a_waiter_with_two_holders_stands_once_and_is_referred_to_once() {
     ● 10 sync-01  idle in transaction  2 sessions behind it
     │    the application is away for 170 ms, its transaction open for 180 ms
     │    last ran SELECT 1
-    │    holds rows of public.state_counter, hits decision 1 · intake-01 1
+    │    holds rows of public.state_counter, hits decision 1, intake-01 1
     ├─ 30 decision             500 ms   UPDATE state_counter  ShareLock on a row
     └─ 31 intake-01            400 ms   UPDATE state_counter  ShareLock on a row
     ● 20 sync-02  active  1 session behind it

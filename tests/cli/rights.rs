@@ -49,9 +49,7 @@ const ROLES: &str = r#"
     create role signaller login in role pg_monitor, pg_signal_backend;
     create role billing login in role pg_monitor;
     create role billing_owner login in role pg_monitor, billing;
-    create role heir login noinherit in role pg_monitor;
-    grant billing to heir;
-    alter role heir inherit;
+    create role crown login in role pg_monitor, postgres;
     create table counter (id int primary key, n int);
     insert into counter values (1, 0);
     grant all on counter to public;
@@ -63,7 +61,7 @@ const LOOKERS: [&str; 6] = [
     "signaller",
     "billing",
     "billing_owner",
-    "heir",
+    "crown",
     "postgres",
 ];
 
@@ -91,7 +89,7 @@ fn each_role_is_told_of_each_session_what_the_server_rules() {
             }
         }
         let expected = match owner {
-            "billing" => [false, true, true, true, true, true],
+            "billing" => [false, true, true, true, false, true],
             _ => [false, false, false, false, false, true],
         };
         assert_eq!(may, expected, "{owner}");

@@ -2,6 +2,7 @@
 
 use insta::assert_snapshot;
 
+use super::root::literal;
 use super::*;
 use crate::graph::view::{EdgeKind, GraphView};
 use crate::report::fixture::{SYNC_UPDATE, UPDATE_COUNTER};
@@ -118,6 +119,32 @@ fn behind_a_gate_with_a_second_one_nobody_is_promised_to_go_on() {
         said.contains("Nobody goes on by that alone: the next gate is janitor (21)."),
         "{said}"
     );
+}
+
+#[test]
+fn a_gate_that_waits_for_two_roots_is_cancelled_once_and_freed_by_neither_alone() {
+    let mut view = two_gates();
+    view.nodes.retain(|node| node.party.pid != Some(21));
+    view.nodes
+        .push(node(11, "reporting-08", "active", "SELECT 1"));
+    view.edges
+        .retain(|edge| edge.waiter != 21 && edge.blocker != Some(21));
+    view.edges
+        .push(table_edge(20, 11, "AccessExclusiveLock", EdgeKind::Hard));
+    let mut view = graph(view.nodes, view.edges);
+    for chain in &mut view.chains {
+        chain.gate = Some(view.nodes[2].party.clone());
+    }
+    let said = offered(&view);
+    assert_eq!(
+        said.matches("Cancel the gate, migrator (20)").count(),
+        1,
+        "{said}"
+    );
+    for other in ["reporting-07 (10)", "reporting-08 (11)"] {
+        let words = format!("Nobody goes on by that alone: {other} is in the way as well.");
+        assert!(said.contains(&words), "{said}");
+    }
 }
 
 #[test]
