@@ -10,8 +10,13 @@ SELECT pg_is_in_recovery() AS in_recovery,
        current_user AS role,
        pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees_others,
        pg_has_role(current_user, 'pg_read_all_stats', 'MEMBER') AS is_member,
+       (SELECT own.rolsuper FROM pg_roles AS own WHERE own.rolname = current_user) AS superuser,
        -- True for a superuser as well; whom else it may signal, its own roles' sessions, is not asked.
        pg_has_role(current_user, 'pg_signal_backend', 'USAGE') AS may_signal,
+       -- Null before 18, which has no such role.
+       (SELECT pg_has_role(current_user, power.oid, 'USAGE')
+          FROM pg_roles AS power
+         WHERE power.rolname = 'pg_signal_autovacuum_worker') AS may_signal_autovacuum,
        current_setting('track_activities')::bool AS track_activities,
        pg_size_bytes(current_setting('track_activity_query_size'))::int8 AS query_size,
        current_setting('compute_query_id') AS compute_query_id,

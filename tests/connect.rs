@@ -316,7 +316,12 @@ fn whether_a_role_may_signal_others_is_found_out() {
         .unwrap();
     for (role, may) in [("watcher", false), ("signaller", true), ("postgres", true)] {
         let found = checkup(&server.dsn("postgres", role));
-        assert_eq!(found.facts.unwrap().may_signal, may, "{role}");
+        let facts = found.facts.unwrap();
+        assert_eq!(facts.may_signal, may, "{role}");
+        assert_eq!(facts.superuser, role == "postgres");
+        // Where the server has a role for it: from 18 on.
+        let autovacuum = (found.version.major() >= 18).then_some(role == "postgres");
+        assert_eq!(facts.may_signal_autovacuum, autovacuum, "{role}");
     }
 }
 

@@ -40,11 +40,32 @@ pub(super) enum Colour {
     Never,
 }
 
+const NOW_HELP: &str = "How to read the trees:
+  \u{25cf} 4700 reporting  active  3 sessions behind it, 2 deep   stands in the way, waits for nobody
+  \u{2514}\u{2500} 4710 migrator   9.0 s   gate, 2 behind   ALTER TABLE   waits, and makes 2 others queue
+     \u{251c}\u{2500} 4720 intake   7.4 s   SELECT   AccessShareLock     waits for what is above it
+     \u{2514}\u{2500} 12 \u{d7} decision   up to 6.1 s   SELECT            many alike, in one line
+  root      waits for no lock itself: when it ends, those behind it go on or move up
+  gate      waits for a whole table and makes others queue who could have had it: cancelling it
+            is often the gentlest way out
+  inferred  the table follows from the statement; elsewhere it was read off the lock table
+  order unsure, order unknown
+            the server does not show its queues: these two may stand the other way round
+
+Examples:
+  pgjam now --dsn postgres://oncall@db1/app
+  pgjam now --format json | jq '.chains[0].signature.text'
+  pgjam now --format svg --output jam.svg";
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Who waits for whom, this instant.
     ///
-    /// One look, a tree with the roots first, and what would free how many sessions.
+    /// One look, drawn as trees: whoever stands in the way on top, the worst first, with why it is
+    /// not finished; below it who waits, how long, for which lock on which table. Then what to do,
+    /// gentlest first: the exact statement, whom it frees, what it costs whom, and whether the
+    /// role in use may run it. pgjam itself only reads.
+    #[command(after_help = NOW_HELP)]
     Now(NowArgs),
     /// Watch for a while, then say what made whose latency grow.
     ///

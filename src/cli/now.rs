@@ -4,27 +4,20 @@ use crate::cli::Done;
 use crate::cli::args::{GraphFormat, NowArgs};
 use crate::cli::exit::Failure;
 use crate::cli::screen::Screen;
-use crate::cli::watch::{LAST_NAMES, block_on, reach};
+use crate::cli::watch::{LAST_NAMES, block_on, reach, rights};
 use crate::graph::WaitGraph;
 use crate::graph::view::{GraphView, Vocabulary};
 use crate::names::{Names, Statements};
-use crate::report::{dot, first_screen, json, svg, tree};
+use crate::report::{Rights, dot, first_screen, json, svg};
 use crate::sample::live::{Options, Source};
 use crate::system::Naming;
 
 /// Looks once and shows the graph.
 pub(super) fn run(args: &NowArgs, screen: &Screen) -> Done {
     let dsn = args.connect.dsn.as_deref();
-    let (view, may_signal) = block_on(look(dsn, &args.naming.system_by, screen))?;
+    let (view, rights) = block_on(look(dsn, &args.naming.system_by, screen))?;
     let text = match args.format {
-        GraphFormat::Text => {
-            let first = first_screen::render(&view, may_signal, screen.style());
-            if view.edges.is_empty() {
-                first
-            } else {
-                format!("{first}\n{}", tree::render(&view, screen.style()))
-            }
-        }
+        GraphFormat::Text => first_screen::with_tree(&view, rights.as_ref(), screen.style()),
         GraphFormat::Json => json::render_graph(&view),
         GraphFormat::Dot => dot::render(&view),
         GraphFormat::Svg => svg::graph(&view),
@@ -37,12 +30,12 @@ pub(super) fn run(args: &NowArgs, screen: &Screen) -> Done {
     screen.answer(&text, args.output.as_deref())
 }
 
-/// Gives the graph, and whether this role may signal the sessions of others.
+/// Gives the graph, and what this role may do to the sessions of others.
 async fn look(
     dsn: Option<&str>,
     naming: &Naming,
     screen: &Screen,
-) -> Result<(GraphView, Option<bool>), Failure> {
+) -> Result<(GraphView, Option<Rights>), Failure> {
     let reached = reach(dsn, screen).await?;
     let tag_keys = naming.tags().iter().map(ToString::to_string).collect();
     let options = Options {
@@ -63,7 +56,7 @@ async fn look(
     };
     let view = WaitGraph::of(&snapshot).view(words);
     drop(source);
-    let may_signal = reached.checkup.facts.map(|facts| facts.may_signal);
+    let rights = rights(&reached.checkup);
     reached.session.close().await;
-    Ok((view, may_signal))
+    Ok((view, rights))
 }

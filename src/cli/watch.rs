@@ -20,7 +20,7 @@ use crate::graph::view::Vocabulary;
 use crate::names::{Names, Statements};
 use crate::pg::Version;
 use crate::recording::{Entry, Recorder};
-use crate::report::first_screen;
+use crate::report::{Rights, first_screen};
 use crate::sample::live::{Options, Source};
 use crate::sample::{Declared, Loss, SampleError, Server, Snapshot};
 use crate::system::Naming;
@@ -55,6 +55,18 @@ pub(super) async fn reach(dsn: Option<&str>, screen: &Screen) -> Result<Reached,
         }),
         _ => Err(refused(session.address(), &checkup)),
     }
+}
+
+/// Gives what the role in use may do to the sessions of others.
+pub(super) fn rights(checkup: &Checkup) -> Option<Rights> {
+    let facts = checkup.facts.as_ref()?;
+    Some(Rights {
+        version: checkup.version,
+        role: facts.role.clone(),
+        is_superuser: facts.superuser,
+        signals_sessions: facts.may_signal,
+        signals_autovacuum: facts.may_signal_autovacuum,
+    })
 }
 
 /// Says what is missing, and what grants it.
@@ -105,8 +117,7 @@ impl Watch<'_> {
             ..Options::default()
         };
         let mut source = Source::new(reached.session.client(), options).await?;
-        let may_signal = reached.checkup.facts.as_ref().map(|f| f.may_signal);
-        let mut live = Live::new(self.naming, may_signal);
+        let mut live = Live::new(self.naming, rights(&reached.checkup));
         let watched = self
             .ticks(&mut source, &mut recorder, &mut live, screen, stop)
             .await;
@@ -204,7 +215,7 @@ fn lose(source: &mut Source<'_>, recorder: &mut Recorder) {
 /// What is known while the watch goes on.
 struct Live<'a> {
     naming: &'a Naming,
-    may_signal: Option<bool>,
+    rights: Option<Rights>,
     names: Names,
     statements: Statements,
     ticks: usize,
@@ -212,10 +223,10 @@ struct Live<'a> {
 }
 
 impl<'a> Live<'a> {
-    fn new(naming: &'a Naming, may_signal: Option<bool>) -> Self {
+    fn new(naming: &'a Naming, rights: Option<Rights>) -> Self {
         Self {
             naming,
-            may_signal,
+            rights,
             names: Names::default(),
             statements: Statements::default(),
             ticks: 0,
@@ -234,7 +245,7 @@ impl<'a> Live<'a> {
     /// Words what an engineer should know at once.
     fn first_screen(&self, snapshot: &Snapshot, screen: &Screen) -> String {
         let view = WaitGraph::of(snapshot).view(self.words());
-        first_screen::render(&view, self.may_signal, screen.style())
+        first_screen::render(&view, self.rights.as_ref(), screen.style())
     }
 
     /// Words the state of things for a line of progress.

@@ -59,8 +59,13 @@ pub struct Facts {
     pub sees_others: bool,
     /// Whether the role is a member of `pg_read_all_stats`, even where it does not inherit it.
     pub is_member: bool,
+    /// Whether it is a superuser.
+    pub superuser: bool,
     /// Whether it may cancel and end the sessions of other roles, a superuser's excepted.
     pub may_signal: bool,
+    /// Whether it may cancel and end autovacuum workers; none where the server grants that to
+    /// superusers alone.
+    pub may_signal_autovacuum: Option<bool>,
     /// The extension that counts calls.
     pub statements: Statements,
     /// `track_activities`: without it sessions show no state.
@@ -187,7 +192,9 @@ impl Facts {
             role: text("role")?,
             sees_others: get(&row, "sees_others", NAME)?,
             is_member: get(&row, "is_member", NAME)?,
+            superuser: get(&row, "superuser", NAME)?,
             may_signal: get(&row, "may_signal", NAME)?,
+            may_signal_autovacuum: get(&row, "may_signal_autovacuum", NAME)?,
             statements: Statements {
                 preloaded: get(&row, "statements_preloaded", NAME)?,
                 schema: get::<Option<RawText<'_>>>(&row, "statements_schema", NAME)?.map(owned),

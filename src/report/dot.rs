@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
+use crate::graph::Certainty;
 use crate::graph::view::{EdgeKind, GraphView, Node, Party};
 
 use super::markup::{clean, line};
+use super::who::state;
 
 /// Writes the graph as DOT: one node per party, one edge per waiter and direct blocker.
 ///
@@ -42,9 +44,11 @@ pub fn render(view: &GraphView) -> String {
             gid: edge.blocker_gid.clone(),
         });
         let target = edge.lock.table.as_deref().unwrap_or(&edge.lock.target);
-        let style = match edge.kind {
-            EdgeKind::Hard => "solid",
-            EdgeKind::Soft => "dashed",
+        let style = match (edge.kind, edge.certainty) {
+            (EdgeKind::Hard, _) => "solid",
+            (EdgeKind::Soft, Certainty::Sure) => "dashed",
+            // The order of the queue is not sure.
+            (EdgeKind::Soft, _) => "dashed, color=gray60",
         };
         let lines: Vec<&str> = [Some(target), edge.lock.mode.as_deref()]
             .into_iter()
@@ -74,11 +78,9 @@ fn label(node: &Node) -> Vec<String> {
         (Some(pid), _) => format!("{system} (pid {pid})"),
         (None, gid) => format!("{system} (gid {})", gid.unwrap_or_default()),
     };
-    let state = match &node.wait_event {
-        Some(event) => format!("{}, {event}", node.state),
-        None => node.state.clone(),
-    };
-    let mut lines = vec![who, state];
+    let state = state(node).map(ToOwned::to_owned);
+    let doing: Vec<String> = state.into_iter().chain(node.wait_event.clone()).collect();
+    let mut lines = vec![who, doing.join(", ")];
     lines.extend(node.query.as_deref().map(|query| line(query, 60)));
     lines
 }

@@ -1,28 +1,46 @@
 //! The first screen in an incident: what is certain now, what to do first, what is unknown.
 //!
-//! It rests on one look, before any statistics. Every statement it offers is fenced
-//! by `backend_start`, so that a pid that was reused is not hit.
+//! It rests on one look, before any statistics. With [`with_tree`] the graph stands in place of
+//! the sentences about each root.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::Style;
 use super::figures::{duration, plural};
 use super::forest::Forest;
-use super::line::{Ink, Line, heading, is_invisible, paragraph};
+use super::line::{Ink, Line, heading, paragraph};
 use super::naming::statement_name;
-use super::tree::{party, system, why_not_finished};
+use super::rights::Rights;
+use super::steps::{Step, steps};
+use super::tree;
+use super::unfinished::why_not_finished;
+use super::wait_words::without_holder;
+use super::who::{named, party, state, system};
 use super::words::list;
 use crate::graph::view::{GraphView, Node};
 use crate::time::{Span, Timestamp};
 
 /// Roots that the screen deals with.
 const ROOTS: usize = 3;
+/// Wait events without a holder that are named where several mean the same.
+const EVENTS: usize = 3;
 
-/// Draws the screen; one calm line where nobody is blocked.
+/// Draws the screen; one calm line where nobody waits.
 ///
-/// `role_may_signal` says whether the role in use may cancel others' statements, where that is known.
+/// `rights` say what the role in use may do, where that is known.
 #[must_use]
-pub fn render(view: &GraphView, role_may_signal: Option<bool>, style: &Style) -> String {
+pub fn render(view: &GraphView, rights: Option<&Rights>, style: &Style) -> String {
+    page(view, rights, *style, false)
+}
+
+/// Draws the same with the whole graph as trees.
+#[must_use]
+pub fn with_tree(view: &GraphView, rights: Option<&Rights>, style: &Style) -> String {
+    page(view, rights, *style, true)
+}
+
+fn page(view: &GraphView, rights: Option<&Rights>, style: Style, with_tree: bool) -> String {
     let forest = Forest::new(view);
     let mut page = String::new();
     let waiters: Vec<&Node> = forest.waiters().collect();
@@ -34,10 +52,11 @@ pub fn render(view: &GraphView, role_may_signal: Option<bool>, style: &Style) ->
         );
         Line::default()
             .plus(Ink::Calm, &calm)
-            .write(&mut page, *style);
+            .write(&mut page, style);
+        holderless(&mut page, style, view);
         return page;
     }
-    blocked(&mut page, *style, &waiters, unseen);
+    blocked(&mut page, style, &waiters, unseen);
     let tops: Vec<usize> = forest
         .tops
         .iter()
@@ -45,50 +64,111 @@ pub fn render(view: &GraphView, role_may_signal: Option<bool>, style: &Style) ->
         .filter(|&n| forest.is_in_the_way(n) && !forest.in_cycle[n])
         .take(ROOTS)
         .collect();
-    if !tops.is_empty() || !forest.deadlocks.is_empty() {
-        heading(&mut page, *style, "Certain");
+    if with_tree {
+        page.push('\n');
+        page += &tree::render(view, &style);
+    } else if !tops.is_empty() || !forest.deadlocks.is_empty() {
+        heading(&mut page, style, "Certain");
         for cycle in forest.deadlocks.iter().take(ROOTS) {
             let text = format!(
                 "{} wait for each other: a deadlock, which the server breaks by itself after deadlock_timeout.",
                 plural(cycle.len(), "session")
             );
-            paragraph(&mut page, *style, Ink::Plain, "  ", &text);
+            paragraph(&mut page, style, Ink::Plain, "  ", &text);
         }
         for &top in &tops {
-            paragraph(&mut page, *style, Ink::Plain, "  ", &certain(&forest, top));
+            paragraph(&mut page, style, Ink::Plain, "  ", &certain(&forest, top));
         }
     }
-    let mut steps: Vec<Step> = tops.iter().flat_map(|&top| steps(&forest, top)).collect();
-    steps.sort_by_key(|step| step.cost);
+    let steps = steps(&forest, rights, &tops);
     if !steps.is_empty() {
-        heading(&mut page, *style, "Do first, gentlest first");
+        heading(&mut page, style, "Do first, gentlest first");
         for (n, step) in steps.iter().enumerate() {
-            let number = format!("  {}. ", n + 1);
-            paragraph(&mut page, *style, Ink::Plain, &number, &step.what);
-            for line in &step.statement {
-                // A statement is copied: it is never cut, only broken where SQL allows it.
-                let whole = Style {
-                    width: usize::MAX,
-                    ..*style
-                };
-                Line::new("     ")
-                    .plus(Ink::Calm, line)
-                    .write(&mut page, whole);
-            }
+            offer(&mut page, style, n + 1, step);
         }
-        paragraph(
-            &mut page,
-            *style,
-            Ink::Faint,
-            "  ",
-            may_run(&steps, role_may_signal),
-        );
+        let left = forest.view.roots.len().saturating_sub(tops.len());
+        let mut notes = Vec::new();
+        if left > 0 {
+            notes.push(format!(
+                "{} {} in the way: look again when these are done.",
+                plural(left, "more root"),
+                if left == 1 { "is" } else { "are" }
+            ));
+        }
+        let promise = "pgjam does none of this: it only reads.";
+        notes.push(match rights {
+            Some(rights) => format!("This role is {}. {promise}", rights.role),
+            None => promise.to_owned(),
+        });
+        for note in &notes {
+            paragraph(&mut page, style, Ink::Faint, "  ", note);
+        }
     }
-    heading(&mut page, *style, "Unknown");
+    holderless(&mut page, style, view);
+    heading(&mut page, style, "Unknown");
     for line in unknown(&forest, &waiters) {
-        paragraph(&mut page, *style, Ink::Plain, "  ", &line);
+        paragraph(&mut page, style, Ink::Plain, "  ", &line);
     }
     page
+}
+
+/// Writes one step: what to do, what that does to whom, the statement, and who may run it.
+fn offer(page: &mut String, style: Style, number: usize, step: &Step) {
+    let number = format!("  {number}. ");
+    let margin = " ".repeat(number.len());
+    // What is copied is never cut, only broken where SQL allows it.
+    let whole = Style {
+        width: usize::MAX,
+        ..style
+    };
+    paragraph(page, style, Ink::Title, &number, &step.what);
+    paragraph(page, style, Ink::Plain, &margin, &step.effect);
+    for line in &step.statement {
+        Line::new(&margin).plus(Ink::Calm, line).write(page, whole);
+    }
+    if let Some(permission) = &step.permission {
+        Line::new(&margin)
+            .plus(Ink::Faint, &permission.words())
+            .write(page, whole);
+    }
+}
+
+/// Counts the waits for what nobody holds, and says once what each kind means.
+fn holderless(page: &mut String, style: Style, view: &GraphView) {
+    let mut kinds: BTreeMap<&str, Vec<(usize, &str)>> = BTreeMap::new();
+    for (event, &n) in &view.without_holder {
+        let alike = kinds.entry(without_holder(event)).or_default();
+        alike.push((n, event));
+    }
+    if kinds.is_empty() {
+        return;
+    }
+    heading(page, style, "Waits without a holder");
+    let sessions = |alike: &[(usize, &str)]| alike.iter().map(|(n, _)| n).sum::<usize>();
+    let mut kinds: Vec<_> = kinds.into_iter().collect();
+    kinds.sort_by_key(|(meaning, alike)| (Reverse(sessions(alike)), *meaning));
+    for (meaning, alike) in &mut kinds {
+        alike.sort_by_key(|&(n, event)| (Reverse(n), event));
+        let all = sessions(alike);
+        let waits = if all == 1 { "waits" } else { "wait" };
+        let events = match alike.as_slice() {
+            [(_, one)] => (*one).to_owned(),
+            many => {
+                let named = many.iter().take(EVENTS);
+                let mut said: Vec<String> =
+                    named.map(|(n, event)| format!("{event} {n}")).collect();
+                if many.len() > EVENTS {
+                    said.push(plural(many.len() - EVENTS, "other event"));
+                }
+                said.join(", ")
+            }
+        };
+        let text = format!(
+            "{} {waits} for {events}: {meaning}.",
+            plural(all, "session")
+        );
+        paragraph(page, style, Ink::Plain, "  ", &text);
+    }
 }
 
 /// Says how many sessions of which systems are blocked, and for how long.
@@ -119,7 +199,7 @@ fn blocked(page: &mut String, style: Style, waiters: &[&Node], unseen: usize) {
     );
     paragraph(page, style, Ink::Blame, "", &text);
     let mut by_count: Vec<(&String, &usize)> = systems.iter().collect();
-    by_count.sort_by_key(|(name, n)| (std::cmp::Reverse(**n), (*name).clone()));
+    by_count.sort_by_key(|(name, n)| (Reverse(**n), (*name).clone()));
     let mut said: Vec<String> = by_count
         .iter()
         .take(6)
@@ -145,10 +225,13 @@ fn certain(forest: &Forest<'_>, top: usize) -> String {
         },
     );
     let root = format!(
-        "{} ({}, {}) stands in the way of {}{}, {since}: {}.",
+        "{} ({}) stands in the way of {}{}, {since}: {}.",
         system(node),
-        party(node),
-        node.state,
+        [Some(party(node).as_str()), state(node)]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(", "),
         plural(node.behind, "session"),
         over(forest, top),
         why_not_finished(node)
@@ -158,12 +241,11 @@ fn certain(forest: &Forest<'_>, top: usize) -> String {
         Some(gate) => {
             let gate = &forest.view.nodes[gate];
             format!(
-                "The gate is {} of {} ({}): it waits, and {} queue behind it. {root}",
+                "The gate is {} of {}: it waits, and {} queue behind it. {root}",
                 gate.query
                     .as_deref()
                     .map_or_else(|| "a statement".to_owned(), statement_name),
-                system(gate),
-                party(gate),
+                named(gate),
                 plural(gate.behind, "session"),
             )
         }
@@ -206,192 +288,6 @@ fn instant_before(now: Timestamp, ms: f64) -> Timestamp {
     now - Span::from_micros(micros)
 }
 
-/// What a step costs others, least first.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Price {
-    /// Nothing but a question.
-    Question,
-    /// The statement and transaction of who only waits.
-    Queue,
-    /// The statement and transaction of who is at work.
-    Work,
-    /// A session, or a transaction that was promised to be kept.
-    Session,
-}
-
-/// Something to do, with the statement that does it.
-struct Step {
-    cost: Price,
-    what: String,
-    statement: Vec<String>,
-    needs_signal: bool,
-}
-
-/// Gives what to do about one root, gentlest first.
-fn steps(forest: &Forest<'_>, top: usize) -> Vec<Step> {
-    let root = &forest.view.nodes[top];
-    let who = format!("{} ({})", system(root), party(root));
-    let mut steps = Vec::new();
-    if let Some(gate) = forest.gate(top) {
-        steps.extend(cancel_gate(forest, gate));
-    }
-    match root.state.as_str() {
-        "prepared" => steps.extend(prepared(root)),
-        _ if root.backend_type == "autovacuum worker" => steps.extend(signal(
-            root,
-            Price::Queue,
-            "pg_cancel_backend",
-            format!("Cancel {who}: autovacuum starts over later; if it runs against wraparound it comes back at once and should be left alone."),
-        )),
-        _ if root.backend_type != "client backend" => {}
-        "idle in transaction" | "idle in transaction (aborted)" | "idle" => {
-            steps.push(Step {
-                cost: Price::Question,
-                what: format!(
-                    "Ask the owner of {} whether it can finish by itself; that costs nobody anything.",
-                    system(root)
-                ),
-                statement: Vec::new(),
-                needs_signal: false,
-            });
-            steps.extend(signal(
-                root,
-                Price::Session,
-                "pg_terminate_backend",
-                format!("End the session of {who}: its transaction rolls back and it must reconnect; a cancel would not do, for it runs nothing."),
-            ));
-        }
-        _ => {
-            steps.extend(signal(
-                root,
-                Price::Work,
-                "pg_cancel_backend",
-                format!("Cancel the statement of {who}: its transaction fails and must be run again."),
-            ));
-            steps.extend(signal(
-                root,
-                Price::Session,
-                "pg_terminate_backend",
-                format!("If cancelling does not help, end the session of {who}: it must reconnect as well."),
-            ));
-        }
-    }
-    steps
-}
-
-/// Cancels who waits itself and makes others queue, and says who gains by it.
-fn cancel_gate(forest: &Forest<'_>, gate: usize) -> Option<Step> {
-    let nodes = &forest.view.nodes;
-    let named = |n: usize| format!("{} ({})", system(&nodes[n]), party(&nodes[n]));
-    let freed = match nodes[gate].frees {
-        0 => None,
-        1 => Some("the 1 session that waits for nobody else goes on at once".to_owned()),
-        n => Some(format!(
-            "the {n} sessions that wait for nobody else go on at once"
-        )),
-    };
-    let next = forest.next_in_the_way(gate).map(|next| {
-        if forest.is_waiter(next) {
-            format!("the next gate is {}", named(next))
-        } else {
-            format!("others wait for {} as well", named(next))
-        }
-    });
-    let gain: Vec<String> = match (&freed, &next) {
-        (None, Some(_)) => vec!["nobody goes on by that alone".to_owned()],
-        _ => Vec::new(),
-    };
-    let gain: Vec<String> = gain.into_iter().chain(freed).chain(next).collect();
-    signal(
-        &nodes[gate],
-        Price::Queue,
-        "pg_cancel_backend",
-        format!(
-            "Cancel the gate, {}: {}. Its statement fails, and with it the transaction it is in; it can be run again with a lock_timeout.",
-            named(gate),
-            gain.join("; ")
-        ),
-    )
-}
-
-/// Gives a signal to one backend, fenced by its start; none where its start is not known.
-fn signal(node: &Node, cost: Price, function: &str, what: String) -> Option<Step> {
-    let (pid, start) = (node.party.pid?, node.backend_start?);
-    Some(Step {
-        cost,
-        what,
-        statement: vec![
-            format!("SELECT {function}(pid) FROM pg_stat_activity"),
-            format!(
-                "WHERE pid = {pid} AND backend_start = '{}';",
-                start.0.to_rfc3339_whole()
-            ),
-        ],
-        needs_signal: true,
-    })
-}
-
-/// Deals with a prepared transaction: its manager knows what is to become of it.
-fn prepared(node: &Node) -> Vec<Step> {
-    let Some(gid) = node.party.gid.as_deref() else {
-        return Vec::new();
-    };
-    let database = node.database.as_deref().unwrap_or("its own");
-    vec![
-        Step {
-            cost: Price::Question,
-            what: format!(
-                "Ask the transaction manager of {} whether {} is to be committed or rolled back; that costs nobody anything.",
-                system(node),
-                party(node)
-            ),
-            statement: Vec::new(),
-            needs_signal: false,
-        },
-        Step {
-            cost: Price::Session,
-            what: format!(
-                "To give {} up, in the database {database}, as its owner or a superuser (what it did is lost):",
-                party(node)
-            ),
-            statement: vec![format!("ROLLBACK PREPARED {};", literal(gid))],
-            needs_signal: false,
-        },
-    ]
-}
-
-/// Quotes a text as an SQL literal that survives being printed, whatever is in it.
-fn literal(text: &str) -> String {
-    let is_plain = |c: char| !c.is_control() && !is_invisible(c) && c != '\\';
-    let quoted: String = text
-        .chars()
-        .map(|c| match c {
-            '\'' => "''".to_owned(),
-            '\\' => "\\\\".to_owned(),
-            c if is_plain(c) => c.to_string(),
-            c => format!("\\u{:04X}", u32::from(c)),
-        })
-        .collect();
-    let escapes = if text.chars().all(is_plain) { "" } else { "E" };
-    format!("{escapes}'{quoted}'")
-}
-
-/// Says whether this role may run what is offered.
-fn may_run(steps: &[Step], role_may_signal: Option<bool>) -> &'static str {
-    if !steps.iter().any(|step| step.needs_signal) {
-        return "Nothing here needs the right to signal other sessions.";
-    }
-    match role_may_signal {
-        Some(true) => "This role may signal these sessions; a superuser's only a superuser may.",
-        Some(false) => {
-            "This role may signal the sessions of its own role only: for others it takes their role, or pg_signal_backend."
-        }
-        None => {
-            "Whether this role may do so is not known: it takes their role, or pg_signal_backend."
-        }
-    }
-}
-
 fn unknown(forest: &Forest<'_>, waiters: &[&Node]) -> Vec<String> {
     let mut said = vec!["Whether it grows: this is one look.".to_owned()];
     for cycle in forest.doubtful.iter().take(ROOTS) {
@@ -410,7 +306,7 @@ fn unknown(forest: &Forest<'_>, waiters: &[&Node]) -> Vec<String> {
     }
     for (event, &n) in forest.view.unseen.iter().take(4) {
         said.push(format!(
-            "Who is in the way of {} that {} for {event}: no blocker could be seen.",
+            "Who is in the way of {} that {} for {event}: nobody was seen, so they may have gone on by now. Look again.",
             plural(n, "session"),
             if n == 1 { "waits" } else { "wait" }
         ));

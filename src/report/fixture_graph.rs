@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fixture::{SYNC_UPDATE, UPDATE_COUNTER, at};
+use super::rights::Rights;
 use crate::graph::Certainty;
-use crate::graph::view::{Edge, EdgeKind, EdgeLock, GraphView, Node, Party};
+use crate::graph::chain::{Chain, Signature};
+use crate::graph::view::{Autovacuum, Edge, EdgeKind, EdgeLock, GraphView, Node, Party};
+use crate::pg::Version;
 
 /// Gives a running client backend.
 pub(crate) fn node(pid: i32, system: &str, state: &str, query: &str) -> Node {
@@ -16,9 +19,12 @@ pub(crate) fn node(pid: i32, system: &str, state: &str, query: &str) -> Node {
         backend_start: Some(at(f64::from(pid % 60))),
         system: Some(system.to_owned()),
         role: Some(system.replace('-', "_")),
+        role_is_superuser: Some(false),
+        has_privileges: Some(false),
         database: Some("state".to_owned()),
         backend_type: "client backend".to_owned(),
         state: state.to_owned(),
+        state_age_ms: Some(170.0),
         wait_event: None,
         query: Some(query.to_owned()),
         xact_age_ms: Some(180.0),
@@ -39,6 +45,34 @@ pub(crate) fn waiter(pid: i32, system: &str, query: &str, waiting_ms: f64) -> No
     }
 }
 
+/// Gives a role that sees everything and may do nothing.
+pub(crate) fn on_call() -> Rights {
+    Rights {
+        version: Version(150_018),
+        role: "on call".to_owned(),
+        is_superuser: false,
+        signals_sessions: false,
+        signals_autovacuum: None,
+    }
+}
+
+/// Gives an autovacuum worker at work.
+pub(crate) fn autovacuum(pid: i32, kind: Autovacuum) -> Node {
+    Node {
+        backend_type: "autovacuum worker".to_owned(),
+        role: None,
+        role_is_superuser: None,
+        has_privileges: None,
+        autovacuum: Some(kind),
+        ..node(
+            pid,
+            "autovacuum worker",
+            "active",
+            "autovacuum: VACUUM public.state_counter",
+        )
+    }
+}
+
 /// Gives a prepared transaction.
 pub(crate) fn prepared(gid: &str) -> Node {
     Node {
@@ -50,6 +84,7 @@ pub(crate) fn prepared(gid: &str) -> Node {
         system: Some("ledger".to_owned()),
         backend_type: "prepared transaction".to_owned(),
         query: None,
+        state_age_ms: None,
         xact_age_ms: Some(11_520_000.0),
         ..node(0, "ledger", "prepared", "")
     }
@@ -106,7 +141,9 @@ pub(crate) fn graph(mut nodes: Vec<Node>, mut edges: Vec<Edge>) -> GraphView {
             pid: edge.blocker,
             gid: edge.blocker_gid.clone(),
         };
-        behind.entry(blocker).or_default().insert(edge.waiter);
+        if blocker.pid != Some(edge.waiter) {
+            behind.entry(blocker).or_default().insert(edge.waiter);
+        }
     }
     let direct = behind.clone();
     for all in behind.values_mut() {
@@ -139,11 +176,16 @@ pub(crate) fn graph(mut nodes: Vec<Node>, mut edges: Vec<Edge>) -> GraphView {
     for node in &mut nodes {
         node.behind = behind.get(&node.party).map_or(0, BTreeSet::len);
     }
-    let roots = nodes
+    let roots: Vec<Party> = nodes
         .iter()
         .filter(|node| node.party.pid.is_none_or(|pid| !waiters.contains(&pid)))
         .map(|node| node.party.clone())
         .collect();
+    let mut chains: Vec<Chain> = roots
+        .iter()
+        .filter_map(|root| chain(root, behind.get(root)?, direct.get(root)?, &nodes, &edges))
+        .collect();
+    chains.sort_by_key(|chain| std::cmp::Reverse(chain.behind));
     GraphView {
         schema: GraphView::SCHEMA,
         taken_at: at(214.7),
@@ -151,10 +193,53 @@ pub(crate) fn graph(mut nodes: Vec<Node>, mut edges: Vec<Edge>) -> GraphView {
         edges,
         roots,
         cycles: Vec::new(),
-        chains: Vec::new(),
+        chains,
         unseen: BTreeMap::new(),
         without_holder: BTreeMap::new(),
     }
+}
+
+/// Gives the chain of a root that holds one thing.
+fn chain(
+    root: &Party,
+    behind: &BTreeSet<i32>,
+    direct: &BTreeSet<i32>,
+    nodes: &[Node],
+    edges: &[Edge],
+) -> Option<Chain> {
+    let wait = edges
+        .iter()
+        .find(|edge| edge.blocker == root.pid && edge.blocker_gid == root.gid)?;
+    let table = wait.lock.table.clone();
+    let object = match (wait.lock.kind.as_str(), &table) {
+        ("transactionid" | "tuple", Some(table)) => format!("rows of {table}"),
+        (_, Some(table)) => format!("table {table}"),
+        (_, None) => wait.lock.target.clone(),
+    };
+    let is_behind = |node: &&Node| node.party.pid.is_some_and(|pid| behind.contains(&pid));
+    let mut systems = BTreeMap::new();
+    for node in nodes.iter().filter(is_behind) {
+        let system = node.system.clone().unwrap_or_default();
+        *systems.entry(system).or_default() += 1;
+    }
+    Some(Chain {
+        signature: Signature {
+            id: "0123456789abcdef".to_owned(),
+            text: format!("somebody holds {object}"),
+        },
+        root: Some(root.clone()),
+        cycle: Vec::new(),
+        object,
+        table: table.map(Into::into),
+        table_basis: wait.lock.table_basis,
+        gate: None,
+        amplifiers: Vec::new(),
+        depth: if behind == direct { 1 } else { 2 },
+        behind: behind.len(),
+        systems,
+        longest_ms: None,
+        waited_ms: 0.0,
+    })
 }
 
 /// So many sessions that queue for one row held by sync-12, which is away.

@@ -4,13 +4,15 @@
 //!   queues, under the one with the most sessions behind it.
 //! - A session in a deadlock stands under nobody. A cycle is one only where the locks held
 //!   make it one: the order of a queue may have been rearranged since.
+//! - A parallel query whose workers wait for each other stands under nobody because of that.
 //! - Every node has exactly one place, also in a graph that contradicts itself.
 //!   Nodes are walked, never paths.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
-use crate::graph::view::{Edge, EdgeKind, GraphView, Node};
+use crate::graph::chain::Chain;
+use crate::graph::view::{Edge, EdgeKind, GraphView, Node, Party};
 
 /// One graph, laid out as trees. Indices are those of [`GraphView::nodes`].
 pub(super) struct Forest<'a> {
@@ -24,6 +26,8 @@ pub(super) struct Forest<'a> {
     pub(super) elsewhere: Vec<Vec<usize>>,
     /// The wait by which each node stands where it does; none for a root.
     pub(super) wait: Vec<Option<&'a Edge>>,
+    /// The wait of each node for members of its own lock group; none for nearly everybody.
+    pub(super) within: Vec<Option<&'a Edge>>,
     /// Whether each node is part of a deadlock.
     pub(super) in_cycle: Vec<bool>,
     /// Cycles that the locks held make deadlocks.
@@ -59,7 +63,7 @@ impl<'a> Forest<'a> {
                 (None, Some(gid)) => *prepared.get(gid.as_str())?,
                 (None, None) => return None,
             };
-            (waiter != blocker).then_some((waiter, blocker))
+            Some((waiter, blocker))
         };
         let size = view.nodes.len();
         let mut in_cycle = vec![false; size];
@@ -77,10 +81,15 @@ impl<'a> Forest<'a> {
         let mut above: Vec<Option<usize>> = vec![None; size];
         let mut hard: Vec<(usize, usize)> = Vec::new();
         let mut blockers = vec![Vec::new(); size];
+        let mut within: Vec<Option<&Edge>> = vec![None; size];
         for edge in &view.edges {
             let Some((waiter, blocker)) = ends(edge) else {
                 continue;
             };
+            if waiter == blocker {
+                within[waiter] = Some(edge);
+                continue;
+            }
             blockers[waiter].push(blocker);
             if edge.kind == EdgeKind::Hard {
                 hard.push((waiter, blocker));
@@ -107,6 +116,7 @@ impl<'a> Forest<'a> {
             children: vec![Vec::new(); size],
             elsewhere: vec![Vec::new(); size],
             wait,
+            within,
             in_cycle,
             deadlocks,
             doubtful,
@@ -180,13 +190,44 @@ impl<'a> Forest<'a> {
     /// Finds the gate below a root: the waiting one that makes others queue for a table they could
     /// otherwise have had.
     pub(super) fn gate(&self, root: usize) -> Option<usize> {
-        self.children[root].iter().copied().find(|&n| {
-            let queued = self.children[n]
-                .iter()
-                .filter_map(|&child| self.wait[child])
-                .filter(|edge| edge.kind == EdgeKind::Soft && edge.lock.kind == "relation");
-            queued.count() > 0
+        let mut below = self.children[root].iter().copied();
+        below.find(|&n| self.makes_queue(n)).or_else(|| {
+            self.chains(root)
+                .find_map(|chain| self.find(chain.gate.as_ref()?))
         })
+    }
+
+    /// Gives what a root holds and who waits because of it, the worst first.
+    pub(super) fn chains(&self, root: usize) -> impl Iterator<Item = &'a Chain> + use<'a, '_> {
+        let party = &self.view.nodes[root].party;
+        let chains = self.view.chains.iter();
+        chains.filter(move |chain| chain.root.as_ref() == Some(party))
+    }
+
+    fn find(&self, party: &Party) -> Option<usize> {
+        let nodes = &self.view.nodes;
+        nodes.iter().position(|node| node.party == *party)
+    }
+
+    /// Tells whether others queue behind a waiter for a table that they could otherwise have had.
+    pub(super) fn makes_queue(&self, n: usize) -> bool {
+        let mut queued = self.children[n]
+            .iter()
+            .filter_map(|&child| self.wait[child]);
+        queued.any(|edge| edge.kind == EdgeKind::Soft && edge.lock.kind == "relation")
+    }
+
+    /// Tells whether nobody but `blocker` is directly in the way of a node.
+    pub(super) fn waits_only_for(&self, n: usize, blocker: usize) -> bool {
+        let blockers = &self.blockers[n];
+        !blockers.is_empty() && blockers.iter().all(|&other| other == blocker)
+    }
+
+    /// Tells whether a node is part of a cycle that rests on the order of a queue.
+    pub(super) fn in_doubtful_cycle(&self, n: usize) -> bool {
+        let pid = self.view.nodes[n].party.pid;
+        let mut cycles = self.doubtful.iter();
+        pid.is_some_and(|pid| cycles.any(|cycle| cycle.contains(&pid)))
     }
 
     /// Gives the nodes below a root, in no order that means anything.

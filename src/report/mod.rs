@@ -22,11 +22,17 @@ pub mod line;
 mod markup;
 pub mod naming;
 mod palette;
+pub mod rights;
+mod steps;
 pub mod text;
 pub mod tree;
+mod unfinished;
+mod wait_words;
+mod who;
 mod words;
 
 pub use line::Style;
+pub use rights::Rights;
 
 use crate::attribution::finding::{Cause, Diagnosis, Finding, Part, Split, Verdict};
 

@@ -4,14 +4,19 @@
 //! what is left out is counted on the page. Every session appears once in full,
 //! folded into a line with others like it, or as part of a count.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::Style;
 use super::figures::{duration, plural};
 use super::forest::Forest;
-use super::line::{Ink, Line, column, escape, fit};
+use super::line::{Ink, Line, column, fit};
 use super::naming::statement_name;
-use crate::graph::view::{Edge, GraphView, Node};
+use super::unfinished::why_not_finished;
+use super::who::{party, state, system};
+use crate::graph::Certainty;
+use crate::graph::chain::Chain;
+use crate::graph::view::{Edge, EdgeKind, GraphView};
 
 /// Levels below a root that are drawn.
 const DEPTH: usize = 8;
@@ -19,6 +24,10 @@ const DEPTH: usize = 8;
 const BREADTH: usize = 12;
 /// Roots that are drawn.
 const ROOTS: usize = 10;
+/// Things that a root holds.
+const HELD: usize = 3;
+/// Systems that are named as hit by one of them.
+const HIT: usize = 2;
 /// Sessions alike under one blocker, beyond which they fold into one line.
 const ALIKE: usize = 5;
 
@@ -29,58 +38,10 @@ pub fn render(view: &GraphView, style: &Style) -> String {
         forest: Forest::new(view),
         style: *style,
         text: String::new(),
+        least_sure: Certainty::Sure,
     };
     page.draw();
     page.text
-}
-
-/// Says why a root is not finished.
-pub(super) fn why_not_finished(node: &Node) -> String {
-    let open = |what: &str| {
-        node.xact_age_ms
-            .map_or_else(String::new, |ms| format!(", {what} {}", duration(ms)))
-    };
-    match node.state.as_str() {
-        "prepared" => format!(
-            "prepared{} and never ends by itself",
-            node.xact_age_ms
-                .map_or_else(String::new, |ms| format!(" {} ago", duration(ms)))
-        ),
-        "idle in transaction" => {
-            format!(
-                "the application is away{}",
-                open("its transaction open for")
-            )
-        }
-        "idle in transaction (aborted)" => format!(
-            "failed, and its application has not rolled back{}",
-            open("its transaction open for")
-        ),
-        "idle" => "idle, holds a lock that outlives transactions".to_owned(),
-        "hidden" => "its state is hidden from this role".to_owned(),
-        _ => match &node.wait_event {
-            Some(event) => format!("at work, waits for {event}{}", open("transaction open for")),
-            None => format!("at work{}", open("transaction open for")),
-        },
-    }
-}
-
-/// Names a party: its pid, or its gid in quotes.
-pub(super) fn party(node: &Node) -> String {
-    match (&node.party.pid, &node.party.gid) {
-        (Some(pid), _) => pid.to_string(),
-        (None, Some(gid)) => format!("'{}'", fit(&escape(gid), 40)),
-        (None, None) => "?".to_owned(),
-    }
-}
-
-/// Names the system of a node, or says that it has none.
-pub(super) fn system(node: &Node) -> String {
-    match &node.system {
-        Some(system) => fit(&escape(system), 40),
-        None if node.backend_type == "client backend" => "(no name)".to_owned(),
-        None => format!("({})", fit(&escape(&node.backend_type), 38)),
-    }
 }
 
 /// Names what a waiter asks for: `ShareLock on a row of public.state_counter (inferred)`.
@@ -93,22 +54,23 @@ fn asked(edge: &Edge, statement: &str) -> String {
         let name = table.strip_prefix("public.").unwrap_or(table);
         statement.split(' ').any(|word| word == name)
     });
-    let what = match table {
-        Some(_) if is_said && is_row => " on a row".to_owned(),
-        Some(_) if is_said => String::new(),
-        Some(table) if is_row => format!(" on a row of {table}"),
-        Some(table) => format!(" on {table}"),
-        None if is_row => " on a row".to_owned(),
-        None => format!(" on {}", escape(&edge.lock.target)),
+    let Some(mode) = &edge.lock.mode else {
+        return edge.lock.target.clone();
     };
     let inferred = if edge.lock.table_basis == Some("inferred") {
         " (inferred)"
     } else {
         ""
     };
-    match &edge.lock.mode {
-        Some(mode) => format!("{mode}{what}{inferred}"),
-        None => edge.lock.target.clone(),
+    match table {
+        Some(_) if is_said && is_row => format!("{mode} on a row{inferred}"),
+        Some(_) if is_said => format!("{mode}{inferred}"),
+        Some(table) if is_row => format!("{mode} on a row of {table}{inferred}"),
+        Some(table) if edge.lock.kind == "relation" => format!("{mode} on {table}{inferred}"),
+        Some(table) => format!("{mode} on {} ({table}{inferred})", edge.lock.target),
+        None if is_row => format!("{mode} on a row"),
+        None if edge.lock.kind == "relation" => format!("{mode} on a table"),
+        None => format!("{mode} on {}", edge.lock.target),
     }
 }
 
@@ -116,6 +78,8 @@ struct Page<'a> {
     forest: Forest<'a>,
     style: Style,
     text: String,
+    /// The least sure order of a queue that was drawn.
+    least_sure: Certainty,
 }
 
 impl Page<'_> {
@@ -145,7 +109,10 @@ impl Page<'_> {
             .tops
             .iter()
             .copied()
-            .filter(|&n| self.forest.is_in_the_way(n) || self.forest.in_cycle[n])
+            .filter(|&n| {
+                let forest = &self.forest;
+                forest.is_in_the_way(n) || forest.in_cycle[n] || forest.within[n].is_some()
+            })
             .collect();
         for &top in tops.iter().take(ROOTS) {
             self.top(top);
@@ -160,12 +127,28 @@ impl Page<'_> {
             self.write(Line::default().plus(Ink::Faint, &more));
         }
         for (event, &n) in view.unseen.iter().take(BREADTH) {
-            let line = Line::new("? ").plus(
-                Ink::Wait,
-                &format!("{} for {event}: no blocker could be seen", waits(n)),
+            let line = format!(
+                "{} {} for {event}, and nobody was seen in the way",
+                plural(n, "session"),
+                if n == 1 { "waits" } else { "wait" }
             );
-            self.write(line);
+            self.write(Line::new("? ").plus(Ink::Wait, &line));
         }
+        self.legend();
+    }
+
+    /// Explains what a row says in a word about a queue's order.
+    fn legend(&mut self) {
+        let meant = match self.least_sure {
+            Certainty::Sure => return,
+            Certainty::NearTie => {
+                "order unsure: they began to wait within a millisecond of each other"
+            }
+            Certainty::Unknown => {
+                "order unknown: since when they wait is not told, or the server moved the queue"
+            }
+        };
+        self.write(Line::default().plus(Ink::Faint, meant));
     }
 
     fn cycle(&mut self, cycle: &[i32], held: bool) {
@@ -190,30 +173,68 @@ impl Page<'_> {
 
     fn top(&mut self, n: usize) {
         let node = &self.forest.view.nodes[n];
+        let depth = self.forest.chains(n).map(|chain| chain.depth).max();
+        let deep = match depth {
+            Some(depth) if depth > 1 => format!(", {depth} deep"),
+            _ => String::new(),
+        };
         let line = Line::new("● ")
             .plus(Ink::Faint, &format!("{} ", party(node)))
             .plus(Ink::Blame, &system(node))
-            .plus(Ink::Plain, &format!("  {}", node.state))
+            .plus(
+                Ink::Plain,
+                &state(node).map_or_else(String::new, |state| format!("  {state}")),
+            )
             .plus(
                 Ink::Wait,
-                &format!("  {} behind it", plural(node.behind, "session")),
+                &match node.behind {
+                    0 => "  nobody behind it".to_owned(),
+                    behind => format!("  {} behind it{deep}", plural(behind, "session")),
+                },
             );
         self.write(line);
-        let why = if self.forest.in_cycle[n] {
-            "part of a deadlock".to_owned()
-        } else {
-            why_not_finished(node)
+        let why = match self.forest.within[n] {
+            _ if self.forest.in_cycle[n] => "part of a deadlock".to_owned(),
+            Some(edge) => format!(
+                "its parallel workers take turns to extend {}",
+                edge.lock.table.as_deref().unwrap_or("a table")
+            ),
+            None if self.forest.in_doubtful_cycle(n) => {
+                "waits itself, for one of those below it: a circle, if the order still holds"
+                    .to_owned()
+            }
+            None => why_not_finished(node),
         };
         self.write(
             Line::default()
                 .plus(Ink::Faint, "│    ")
                 .plus(Ink::Plain, &why),
         );
-        if let Some(query) = &node.query {
+        if let Some(query) = node.query.as_ref().filter(|query| !query.is_empty()) {
+            // Who is idle runs nothing: what is told is what it ran last.
+            let last = if node.state.starts_with("idle") {
+                "last ran "
+            } else {
+                ""
+            };
             let line = Line::default()
-                .plus(Ink::Faint, "│    ")
+                .plus(Ink::Faint, &format!("│    {last}"))
                 .plus(Ink::Faint, &fit(&statement_start(query), self.style.width));
             self.write(line);
+        }
+        let held: Vec<&Chain> = self.forest.chains(n).collect();
+        for chain in held.iter().take(HELD) {
+            let line = Line::default()
+                .plus(Ink::Faint, "│    holds ")
+                .plus(Ink::Plain, &chain.object)
+                .plus(Ink::Faint, ", hits ")
+                .plus(Ink::Wait, &hits(chain));
+            self.write(line);
+        }
+        if held.len() > HELD {
+            let more = plural(held.len() - HELD, "more thing");
+            let line = format!("│    holds {more} that others wait for");
+            self.write(Line::default().plus(Ink::Faint, &line));
         }
         self.below(n, "", 1);
     }
@@ -298,6 +319,11 @@ impl Page<'_> {
         } else {
             format!("{} × {}", row.len(), system(node))
         };
+        let passed_on = match node.behind {
+            _ if row.len() > 1 || self.forest.children[first].is_empty() => String::new(),
+            behind if self.forest.makes_queue(first) => format!("  gate, {behind} behind"),
+            behind => format!("  {behind} behind"),
+        };
         let waited = match longest {
             Some(ms) if row.len() == 1 => duration(ms),
             Some(ms) => format!("up to {}", duration(ms)),
@@ -307,19 +333,39 @@ impl Page<'_> {
         let mut line = Line::default()
             .plus(Ink::Faint, branch)
             .plus(Ink::Plain, &format!("{} ", column(&who, place.max(16))))
-            .plus(Ink::Wait, &format!("{waited:<7}"));
-        let statement = node
-            .query
-            .as_deref()
-            .map(statement_name)
-            .unwrap_or_default();
+            .plus(Ink::Wait, &format!("{waited:<7}"))
+            .plus(Ink::Blame, &passed_on)
+            .plus(Ink::Faint, self.order(row));
+        let statement = match &node.query {
+            Some(query) => statement_name(query),
+            None if node.backend_type == "startup" => "replay".to_owned(),
+            None => String::new(),
+        };
         if !statement.is_empty() {
             line = line.plus(Ink::Plain, &format!("  {statement}"));
         }
         if let Some(edge) = self.forest.wait[first] {
-            line = line.plus(Ink::Faint, &format!("  {}", asked(edge, &statement)));
+            let ahead = match (row, node.ahead) {
+                ([_], ahead) if ahead > 0 => format!(", {ahead} ahead"),
+                _ => String::new(),
+            };
+            line = line.plus(Ink::Faint, &format!("  {}{ahead}", asked(edge, &statement)));
         }
         self.write(line);
+    }
+
+    /// Says that the order of the queue is not sure in which a row stands.
+    fn order(&mut self, row: &[usize]) -> &'static str {
+        let edges = row.iter().filter_map(|&n| self.forest.wait[n]);
+        let soft = edges.filter(|edge| edge.kind == EdgeKind::Soft);
+        let certainty = soft.map(|edge| edge.certainty).max();
+        let certainty = certainty.unwrap_or(Certainty::Sure);
+        self.least_sure = self.least_sure.max(certainty);
+        match certainty {
+            Certainty::Sure => "",
+            Certainty::NearTie => "  order unsure",
+            Certainty::Unknown => "  order unknown",
+        }
     }
 }
 
@@ -352,18 +398,33 @@ fn fold(forest: &Forest<'_>, nodes: &[usize]) -> Vec<Vec<usize>> {
     rows
 }
 
+/// Names the systems that wait because of one thing held, those with most sessions first.
+fn hits(chain: &Chain) -> String {
+    let mut systems: Vec<(&String, &usize)> = chain.systems.iter().collect();
+    systems.sort_by_key(|&(name, n)| (Reverse(*n), name));
+    // One more is no longer than the count that it would be part of.
+    let named = if systems.len() == HIT + 1 {
+        HIT + 1
+    } else {
+        HIT
+    };
+    let mut said: Vec<String> = systems
+        .iter()
+        .take(named)
+        .map(|&(name, n)| match name.as_str() {
+            "" => format!("(no name) {n}"),
+            name => format!("{} {n}", fit(name, 40)),
+        })
+        .collect();
+    if systems.len() > named {
+        said.push(format!("{} others", systems.len() - named));
+    }
+    said.join(", ")
+}
+
 /// Gives as much of a text as a line could show.
 fn statement_start(query: &str) -> String {
     query.chars().take(400).collect()
-}
-
-/// Says that one waits, or many wait.
-fn waits(n: usize) -> String {
-    if n == 1 {
-        "1 session waits".to_owned()
-    } else {
-        format!("{} wait", plural(n, "session"))
-    }
 }
 
 #[cfg(test)]

@@ -7,5 +7,7 @@ mod hostile;
 mod interruptions;
 mod observer;
 mod recordings;
+mod rights;
+mod roots;
 mod stage;
 mod terminal;

@@ -11,6 +11,7 @@ mod stage;
 use pgjam::graph::WaitGraph;
 use pgjam::graph::view::{GraphView, Node, Vocabulary};
 use pgjam::names::{Names, Statements};
+use pgjam::report::{Style, first_screen};
 use pgjam::sample::State;
 use pgjam::system::Naming;
 
@@ -26,6 +27,19 @@ fn look(pair: &Pair) -> GraphView {
         };
         WaitGraph::of(snapshot).view(words)
     })
+}
+
+/// Expects all of these on the page, in this order, its line breaks aside.
+#[track_caller]
+fn says(view: &GraphView, expected: &[&str]) {
+    let page = first_screen::with_tree(view, None, &Style::default());
+    let words: Vec<&str> = page.split_whitespace().collect();
+    let mut said = words.join(" ");
+    for expected in expected {
+        let at = said.find(expected);
+        let at = at.unwrap_or_else(|| panic!("{expected:?} is not or too early in {page}"));
+        said = said.split_off(at);
+    }
 }
 
 fn node(view: &GraphView, kind: &str) -> Node {
@@ -73,6 +87,16 @@ fn replay_waits_for_a_reader_and_makes_others_queue() {
         "report holds table public.hot, a request of the standby's replay queues"
     );
     assert!(replay.waiting_ms.is_some(), "{replay:#?}");
+    says(
+        &view,
+        &[
+            "report idle in transaction 2 sessions behind it, 2 deep",
+            "gate, 1 behind replay AccessExclusiveLock",
+            "1. Let the replay wait: max_standby_streaming_delay",
+            "2. Ask the owner of report",
+            "pg_terminate_backend",
+        ],
+    );
 }
 
 #[test]
@@ -98,6 +122,14 @@ fn a_lock_that_is_replayed_stands_in_readers_ways() {
     assert_eq!(
         view.chains[0].signature.text,
         "the standby's replay holds table public.hot"
+    );
+    says(
+        &view,
+        &[
+            "startup replays the primary 1 session behind it",
+            "1. Finish the transaction on the primary that has the lock on public.hot.",
+            "Nothing is to be signalled on this standby",
+        ],
     );
     drop(migrator);
 }
@@ -127,4 +159,12 @@ fn replay_that_waits_for_a_snapshot_waits_without_a_holder() {
         .map(|(event, count)| (event.as_str(), *count))
         .collect();
     assert_eq!(waits, [("IPC: RecoveryConflictSnapshot", 1)]);
+    says(
+        &view,
+        &[
+            "Nobody waits for a lock at",
+            "Waits without a holder 1 session waits for IPC: RecoveryConflictSnapshot",
+            "max_standby_streaming_delay",
+        ],
+    );
 }

@@ -76,13 +76,13 @@ impl WaitGraph<'_> {
         let now = self.snapshot.tick.at;
         let session = self.session(node);
         let prepared = self.prepared(node);
-        let role = session
+        let login = session
             .and_then(|s| s.role)
             .or_else(|| prepared.map(|p| p.owner));
         let database = session
             .and_then(|s| s.database)
             .or_else(|| prepared.map(|p| p.database));
-        let role = role
+        let role = login
             .and_then(|oid| words.names.role(oid))
             .map(ToString::to_string);
         let since = session
@@ -100,6 +100,8 @@ impl WaitGraph<'_> {
             backend_start: session.map(|s| Rfc3339(s.backend_start)),
             system: self.named(node, words),
             role,
+            role_is_superuser: login.and_then(|oid| words.names.is_superuser(oid)),
+            has_privileges: login.and_then(|oid| words.names.has_privileges_of(oid)),
             database: database
                 .and_then(|oid| words.names.database(oid))
                 .map(ToString::to_string),
@@ -109,6 +111,9 @@ impl WaitGraph<'_> {
                 (None, Some(_)) => "prepared".to_owned(),
                 (None, None) => "unknown".to_owned(),
             },
+            state_age_ms: session
+                .and_then(|s| s.state_change)
+                .map(|since| now.since(since).as_millis_f64()),
             wait_event: session.and_then(wait_event),
             query: statement.map(|statement| statement.text.to_string()),
             xact_age_ms: since.map(|since| now.since(since).as_millis_f64()),

@@ -84,14 +84,20 @@ pub struct Node {
     pub backend_start: Option<Rfc3339>,
     /// Whose it is, by the naming rules; null where no rule gave a name.
     pub system: Option<String>,
-    /// The role's name.
+    /// The role's name: whom a session logged in as, or who prepared a transaction.
     pub role: Option<String>,
+    /// Whether that role is a superuser; null where there is none or it was not asked.
+    pub role_is_superuser: Option<bool>,
+    /// Whether the role that looks has the privileges of that role; null likewise.
+    pub has_privileges: Option<bool>,
     /// The database's name.
     pub database: Option<String>,
     /// `client backend`, `autovacuum worker`, `prepared transaction`, …
     pub backend_type: String,
     /// `active`, `idle in transaction`, …; `prepared` for a prepared transaction.
     pub state: String,
+    /// How long it has been in that state; null for a prepared transaction.
+    pub state_age_ms: Option<f64>,
     /// `Lock: transactionid`; null while it runs.
     pub wait_event: Option<String>,
     /// Its current or last statement, normalised.

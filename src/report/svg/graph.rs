@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::graph::view::{EdgeKind, GraphView};
+use crate::graph::view::GraphView;
 use crate::report::markup::{escape, line};
 use crate::report::palette::{self, BLAME, Colour, INK, MARK, MUTED, NODE};
+use crate::report::who::state;
 use crate::time::Span;
 
 use super::canvas::{fit, frame, px, text_width};
 use super::fold::{Folded, FoldedGraph, fold, pattern};
-use super::layout::{BOX, HEAD, Layout, MARGIN, lock_words, words};
+use super::layout::{BOX, DASHED, FAINT, HEAD, Layout, MARGIN, lock_words, strokes, words};
 
 /// Below the drawing: the legend.
 const FOOT: f64 = 34.0;
@@ -222,7 +223,7 @@ fn node_words(node: &Folded<'_>) -> (String, String, String) {
         }
         return (
             format!("{system} · {id}"),
-            format!("{}{age}", first.state),
+            format!("{}{age}", state(first).unwrap_or(&first.backend_type)),
             last.join(", "),
         );
     }
@@ -256,13 +257,14 @@ fn head(title: &str) -> String {
 /// Explains the strokes, and counts what was left out; gives where it ends.
 fn legend(body: &mut String, folded: &FoldedGraph<'_>, y: f64) -> f64 {
     let mut x = MARGIN;
-    let soft = folded
-        .arrows
-        .iter()
-        .any(|arrow| arrow.edge.kind == EdgeKind::Soft);
+    let drawn = |like: &str| {
+        let mut arrows = folded.arrows.iter();
+        arrows.any(|arrow| strokes(arrow.edge) == like)
+    };
     let kinds = [
         ("waits for a held lock", "", true),
-        ("queued behind", " stroke-dasharray=\"5 4\"", soft),
+        ("queued behind", DASHED, drawn(DASHED)),
+        ("queued behind, order not sure", FAINT, drawn(FAINT)),
     ];
     for (label, dashes, shown) in kinds {
         if !shown {

@@ -6,6 +6,7 @@ use dagre::graph::{Graph, GraphOptions};
 use dagre::layout::types::LabelPos;
 use dagre::{EdgeLabel, LayoutOptions, NodeLabel, RankDir};
 
+use crate::graph::Certainty;
 use crate::graph::view::{Edge, EdgeKind};
 use crate::report::markup::{escape, line};
 use crate::report::palette::{Colour, INK, MARK, MUTED, PAPER};
@@ -15,6 +16,10 @@ use super::fold::{Arrow, FoldedGraph};
 
 /// A box's size in pixels.
 pub(super) const BOX: (f64, f64) = (216.0, 66.0);
+/// How a line is stroked that stands for a request ahead in the queue.
+pub(super) const DASHED: &str = " stroke-dasharray=\"5 4\"";
+/// The same where the order of the queue is not sure.
+pub(super) const FAINT: &str = " stroke-dasharray=\"5 4\" stroke-opacity=\"0.45\"";
 /// The room around the picture.
 pub(super) const MARGIN: f64 = 16.0;
 /// Above the drawing: the title.
@@ -146,10 +151,7 @@ impl Route {
             );
         }
         let _ = write!(path, " L{:.1} {:.1}", tip.0, tip.1);
-        let dashes = match arrow.edge.kind {
-            EdgeKind::Hard => "",
-            EdgeKind::Soft => " stroke-dasharray=\"5 4\"",
-        };
+        let dashes = strokes(arrow.edge);
         let _ = writeln!(
             body,
             "<path d=\"{path}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.6\"{dashes}/>",
@@ -188,6 +190,16 @@ impl Route {
         );
         body.push_str(&words(x, y - 3.0, &target, 11.0, INK, "middle", false));
         body.push_str(&words(x, y + 11.0, &mode, 11.0, MUTED, "middle", false));
+    }
+}
+
+/// Gives what sets an arrow's line apart: dashes where the lock is only asked for ahead in the
+/// queue, faint ones where that order is not sure.
+pub(super) fn strokes(edge: &Edge) -> &'static str {
+    match (edge.kind, edge.certainty) {
+        (EdgeKind::Hard, _) => "",
+        (EdgeKind::Soft, Certainty::Sure) => DASHED,
+        (EdgeKind::Soft, _) => FAINT,
     }
 }
 
