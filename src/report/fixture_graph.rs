@@ -111,7 +111,10 @@ pub(crate) fn row_edge(waiter: i32, blocker: i32, kind: &str, waiting_ms: f64) -
             target: "row".to_owned(),
             table: Some("public.state_counter".to_owned()),
             table_basis: Some("measured"),
+            topmost: None,
+            row: None,
         },
+        taken_by_query: None,
         waiting_ms: Some(waiting_ms),
     }
 }

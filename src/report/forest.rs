@@ -180,6 +180,20 @@ impl<'a> Forest<'a> {
         self.wait[n].is_some() || self.view.nodes[n].waiting_ms.is_some()
     }
 
+    /// Tells whether the statement shown for a node took none of what others wait for.
+    pub(super) fn took_lock_before(&self, n: usize) -> bool {
+        let node = &self.view.nodes[n];
+        let mut answers = self
+            .view
+            .edges
+            .iter()
+            .filter(|edge| edge.kind == EdgeKind::Hard)
+            .filter(|edge| edge.blocker == node.party.pid && edge.blocker_gid == node.party.gid)
+            .map(|edge| edge.taken_by_query)
+            .peekable();
+        answers.peek().is_some() && answers.all(|answer| answer == Some(false))
+    }
+
     /// Gives the sessions that wait, in the graph's order.
     pub(super) fn waiters(&self) -> impl Iterator<Item = &'a Node> {
         (0..self.view.nodes.len())

@@ -62,10 +62,16 @@ fn asked(edge: &Edge, statement: &str) -> String {
     } else {
         ""
     };
+    // Where the row stands at this instant, for who wants to look at it.
+    let row = edge
+        .lock
+        .row
+        .as_deref()
+        .map_or_else(|| "a row".to_owned(), |row| format!("row {row}"));
     match table {
-        Some(_) if is_said && is_row => format!("{mode} on a row{inferred}"),
+        Some(_) if is_said && is_row => format!("{mode} on {row}{inferred}"),
         Some(_) if is_said => format!("{mode}{inferred}"),
-        Some(table) if is_row => format!("{mode} on a row of {table}{inferred}"),
+        Some(table) if is_row => format!("{mode} on {row} of {table}{inferred}"),
         Some(table) if edge.lock.kind == "relation" => format!("{mode} on {table}{inferred}"),
         Some(table) => format!("{mode} on {} ({table}{inferred})", edge.lock.target),
         None if is_row => format!("{mode} on a row"),
@@ -221,6 +227,10 @@ impl Page<'_> {
                 .plus(Ink::Faint, &format!("│    {last}"))
                 .plus(Ink::Faint, &fit(&statement_start(query), self.style.width));
             self.write(line);
+            if self.forest.took_lock_before(n) {
+                let line = "│    an earlier statement took the lock";
+                self.write(Line::default().plus(Ink::Faint, line));
+            }
         }
         let held: Vec<&Chain> = self.forest.chains(n).collect();
         for chain in held.iter().take(HELD) {

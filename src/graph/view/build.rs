@@ -176,7 +176,17 @@ impl WaitGraph<'_> {
                 mode: Some(wait.request.mode.name().to_owned()),
                 target: wait.request.target.words(),
                 table: table.as_ref().map(|table| table.name.to_string()),
-                table_basis: table.map(|table| table.basis.name()),
+                table_basis: table.as_ref().map(|table| table.basis.name()),
+                topmost: table
+                    .as_ref()
+                    .and_then(|table| table.topmost.as_ref())
+                    .map(ToString::to_string),
+                row: table.and_then(|table| table.row).map(|row| row.to_string()),
+            };
+            let wanted = self.wanted(node, wait, words.names, words.statements);
+            let took = |blocker: NodeIndex| {
+                let statement = words.statements.get(self.session(blocker)?.statement?)?;
+                wanted.can_be_held_by(statement, words.names)
             };
             let within = wait.within_group.then_some(node);
             let hard = wait.hard.iter().copied().chain(within);
@@ -194,6 +204,7 @@ impl WaitGraph<'_> {
                     kind,
                     certainty,
                     lock: lock.clone(),
+                    taken_by_query: (kind == EdgeKind::Hard).then(|| took(blocker)).flatten(),
                     waiting_ms: self.waited(wait).map(crate::time::Span::as_millis_f64),
                 });
             }
@@ -212,7 +223,10 @@ impl WaitGraph<'_> {
                     target: "safe snapshot".to_owned(),
                     table: None,
                     table_basis: None,
+                    topmost: None,
+                    row: None,
                 },
+                taken_by_query: None,
                 waiting_ms: self.waiting(node).map(crate::time::Span::as_millis_f64),
             });
         }

@@ -145,6 +145,9 @@ pub struct Edge {
     pub certainty: Certainty,
     /// Which lock the waiter asks for.
     pub lock: EdgeLock,
+    /// Whether the statement shown for the blocker can have taken what is asked for; null where
+    /// its text does not tell, and for soft edges.
+    pub taken_by_query: Option<bool>,
     /// How long the waiter has waited; null where the server does not say.
     pub waiting_ms: Option<f64>,
 }
@@ -173,6 +176,11 @@ pub struct EdgeLock {
     pub table: Option<String>,
     /// Whether the table was read off the lock table or derived from the statement; null without one.
     pub table_basis: Option<&'static str>,
+    /// The table at the top, where `table` is a partition; null where it is none.
+    pub topmost: Option<String>,
+    /// The `ctid` of the row at this instant, `(0,7)`: every update moves it; null where the lock
+    /// table names none.
+    pub row: Option<String>,
 }
 
 /// What it takes to turn pids and oids into words.
