@@ -41,10 +41,10 @@ pub(super) enum Colour {
 }
 
 const NOW_HELP: &str = "How to read the trees:
-  \u{25cf} 4700 reporting  active  3 sessions behind it, 2 deep   stands in the way, waits for nobody
-  \u{2514}\u{2500} 4710 migrator   9.0 s   gate, 2 behind   ALTER TABLE   waits, and makes 2 others queue
-     \u{251c}\u{2500} 4720 intake   7.4 s   SELECT   AccessShareLock     waits for what is above it
-     \u{2514}\u{2500} 12 \u{d7} decision   up to 6.1 s   SELECT            many alike, in one line
+  ● 4700 reporting  active  3 sessions behind it, 2 deep   in the way, waits for nobody
+  └─ 4710 migrator       9.0 s  gate, 2 behind             waits, and makes 2 others queue
+     ├─ 4720 intake      7.4 s  AccessShareLock            waits for the one above it
+     └─ 12 × decision    up to 6.1 s  AccessShareLock      many alike, in one line
   root      waits for no lock itself: when it ends, those behind it go on or move up
   gate      waits for a whole table and makes others queue who could have had it: cancelling it
             is often the gentlest way out

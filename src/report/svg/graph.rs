@@ -215,12 +215,11 @@ fn node_words(node: &Folded<'_>) -> (String, String, String) {
             many => format!("{many} behind it"),
         };
         let mut last: Vec<String> = waits("waits").into_iter().collect();
-        if last.is_empty() {
-            last.extend(first.wait_event.clone());
-        }
+        let event = first.wait_event.clone().filter(|_| last.is_empty());
         if !behind.is_empty() {
             last.push(behind);
         }
+        last.extend(event);
         return (
             format!("{system} · {id}"),
             format!("{}{age}", state(first).unwrap_or(&first.backend_type)),
