@@ -1,17 +1,18 @@
 #!/bin/sh
-# Prints the folder of the programs of a PostgreSQL that is too old for pgjam.
+# Prints the folder of the programs of a PostgreSQL of some major version, to test against.
 #
-# usage   tests/old-server.sh [MAJOR]    13 unless told otherwise
+# usage   tests/server.sh MAJOR          13 is too old for pgjam; 14 to 18 are not
 # needs   node and npm, and the registry once; later runs take what is there
 # leaves  ${XDG_CACHE_HOME:-~/.cache}/pgjam/servers/MAJOR; under root /var/cache stands for
 #         ~/.cache, since the server runs as somebody else, who may not enter root's home
 set -eu
 
-major=${1:-13}
 fail() {
-    echo "old-server.sh: $*" >&2
+    echo "server.sh: $*" >&2
     exit 1
 }
+major=${1:-}
+[ -n "$major" ] || fail "which major version? For instance: tests/server.sh 18"
 
 if [ "$(id -u)" = 0 ]; then
     usual=/var/cache
