@@ -1,0 +1,89 @@
+//! A throw-away server of each major version that pgjam watches.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use pgjam::lab::server::{Options, ThrowAway};
+
+/// The versions that pgjam watches.
+pub(crate) const MAJORS: [u32; 5] = [14, 15, 16, 17, 18];
+
+/// One server a version, started when first asked for and stopped with the value.
+#[derive(Debug, Default)]
+pub(crate) struct Servers([Mutex<Option<ThrowAway>>; MAJORS.len()]);
+
+impl Servers {
+    /// Gives the server of a version to one user at a time.
+    pub(crate) fn of(&self, major: u32) -> Borrowed<'_> {
+        let place = MAJORS.iter().position(|&known| known == major).unwrap();
+        // Whoever panicked with it was a test that failed.
+        let mut server = self.0[place].lock().unwrap_or_else(PoisonError::into_inner);
+        server.get_or_insert_with(|| start(&binaries(major)));
+        Borrowed(server)
+    }
+
+    /// Stops them all.
+    pub(crate) fn stop(self) {
+        for server in self.0 {
+            let server = server.into_inner().unwrap_or_else(PoisonError::into_inner);
+            if let Some(server) = server {
+                server.stop().unwrap();
+            }
+        }
+    }
+}
+
+/// A server that nobody else uses now.
+#[derive(Debug)]
+pub(crate) struct Borrowed<'s>(MutexGuard<'s, Option<ThrowAway>>);
+
+impl Borrowed<'_> {
+    pub(crate) fn server(&self) -> &ThrowAway {
+        self.0.as_ref().unwrap()
+    }
+
+    /// Puts another server in its place.
+    pub(crate) fn replace(&mut self, by: impl FnOnce(ThrowAway) -> ThrowAway) {
+        let server = self.0.take().unwrap();
+        *self.0 = Some(by(server));
+    }
+}
+
+/// Fetches the programs of a version, once.
+pub(crate) fn binaries(major: u32) -> PathBuf {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/server.sh");
+    let fetched = Command::new(script)
+        .arg(major.to_string())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&fetched.stderr);
+    assert!(fetched.status.success(), "no PostgreSQL {major}: {said}");
+    PathBuf::from(String::from_utf8(fetched.stdout).unwrap().trim())
+}
+
+fn start(binaries: &Path) -> ThrowAway {
+    let settings = [
+        ("max_prepared_transactions", "64"),
+        ("compute_query_id", "on"),
+        ("synchronous_commit", "off"),
+        ("autovacuum", "off"),
+        ("log_lock_waits", "on"),
+        ("lc_messages", "C"),
+        // What waits here waits until a test has looked.
+        ("deadlock_timeout", "1h"),
+        ("max_parallel_workers", "16"),
+        ("max_worker_processes", "24"),
+    ];
+    ThrowAway::start(&Options {
+        pg_bin: Some(binaries.to_path_buf()),
+        fsync: false,
+        max_connections: 150,
+        settings: settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        ..Options::default()
+    })
+    .unwrap()
+}
