@@ -5,7 +5,8 @@
 
 use petgraph::graph::NodeIndex;
 
-use super::queue::{Certainty, Queued};
+use super::order::Certainty;
+use super::queue::Queued;
 use super::reach::Reach;
 use super::{Wait, WaitGraph};
 
@@ -19,6 +20,23 @@ pub struct Soft {
 }
 
 impl<'a> WaitGraph<'a> {
+    /// Gives those whose requests a wait without a holder in its way is blamed on: those who are
+    /// surely ahead with a conflicting one, or where nobody is sure all who seem to be.
+    pub(super) fn blamed(&self, wait: &Wait<'_>) -> Vec<NodeIndex> {
+        let queue = &self.targets[wait.target].queue;
+        let own = &queue.entries()[wait.place];
+        let ahead = || queue.conflicting(wait.place).filter(|e| e.node != own.node);
+        let sure: Vec<NodeIndex> = ahead()
+            .filter(|entry| entry.is_ahead_of(own) == Certainty::Sure)
+            .map(|entry| entry.node)
+            .collect();
+        if sure.is_empty() {
+            ahead().map(|entry| entry.node).collect()
+        } else {
+            sure
+        }
+    }
+
     /// Gives who is ahead in a wait's queue with a conflicting request, holders among them.
     pub(super) fn ahead<'s>(
         &'s self,

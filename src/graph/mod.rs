@@ -26,6 +26,7 @@ pub mod chain;
 mod edges;
 mod effects;
 pub mod episode;
+mod order;
 mod queue;
 mod reach;
 mod table;
@@ -48,7 +49,7 @@ use crate::time::{Span, Timestamp};
 
 pub use blame::Blame;
 pub use edges::Soft;
-pub use queue::Certainty;
+pub use order::Certainty;
 use queue::Queue;
 use reach::Reach;
 pub use table::{Basis, Row, Rung, Table};
@@ -148,7 +149,11 @@ impl<'a> WaitGraph<'a> {
         }
         graph.add_snapshot_waits();
         graph.connect();
-        let order = kosaraju_scc(&graph.graph);
+        let mut order = kosaraju_scc(&graph.graph);
+        if order.iter().any(|members| members.len() > 1) {
+            graph.leave_queues(&order);
+            order = kosaraju_scc(&graph.graph);
+        }
         graph.blame = blame::divide(&graph.graph, &order);
         graph.cyclic = order
             .into_iter()
@@ -283,7 +288,8 @@ impl<'a> WaitGraph<'a> {
         for (&node, waits) in &self.waits {
             for wait in waits {
                 if wait.hard.is_empty() {
-                    edges.extend(self.ahead(wait).map(|blocker| (node, blocker)));
+                    let blamed = self.blamed(wait);
+                    edges.extend(blamed.into_iter().map(|blocker| (node, blocker)));
                 } else {
                     edges.extend(wait.hard.iter().map(|&blocker| (node, blocker)));
                 }
@@ -296,6 +302,38 @@ impl<'a> WaitGraph<'a> {
         edges.dedup();
         for (waiter, blocker) in edges {
             self.graph.add_edge(waiter, blocker, ());
+        }
+    }
+
+    /// Takes the places in queues that lead in a circle out of the blame, where a wait has others:
+    /// the server puts such a queue in another order, and what is left is what it waits for then.
+    ///
+    /// `components` are those of the graph as it is drawn.
+    fn leave_queues(&mut self, components: &[Vec<NodeIndex>]) {
+        let mut kept: HashMap<NodeIndex, HashSet<NodeIndex>> = HashMap::new();
+        for members in components.iter().filter(|members| members.len() > 1) {
+            let members: HashSet<NodeIndex> = members.iter().copied().collect();
+            for &node in &members {
+                let blockers = kept.entry(node).or_default();
+                blockers.extend(self.snapshot_waits(node));
+                for wait in self.waits(node) {
+                    let mut apart = self.ahead(wait).filter(|other| !members.contains(other));
+                    match apart.next() {
+                        _ if !wait.hard.is_empty() => blockers.extend(&wait.hard),
+                        Some(first) => blockers.extend(std::iter::once(first).chain(apart)),
+                        None => blockers.extend(self.blamed(wait)),
+                    }
+                }
+            }
+        }
+        self.graph.retain_edges(|graph, edge| {
+            let ends = graph.edge_endpoints(edge);
+            ends.is_none_or(|(waiter, _)| !kept.contains_key(&waiter))
+        });
+        for (waiter, blockers) in kept {
+            for blocker in blockers {
+                self.graph.add_edge(waiter, blocker, ());
+            }
         }
     }
 
