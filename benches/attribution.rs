@@ -102,6 +102,7 @@ fn snapshot(tick: i32, statements: &[Statement]) -> Snapshot {
             span: Span::from_millis(100),
             server: Span::from_micros(900),
             missed: 0,
+            deadlock_timeout: Tick::DEADLOCK_TIMEOUT,
         },
         sessions: there.map(session).collect(),
         locks,

@@ -100,6 +100,7 @@ fn row_queue(waiters: i32, others: i32) -> Snapshot {
             span: Span::from_millis(100),
             server: Span::ZERO,
             missed: 0,
+            deadlock_timeout: Tick::DEADLOCK_TIMEOUT,
         },
         sessions: (1..waiters + 2).map(|pid| session(pid, pid > 1)).collect(),
         locks,

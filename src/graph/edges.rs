@@ -20,18 +20,23 @@ pub struct Soft {
 }
 
 impl<'a> WaitGraph<'a> {
-    /// Gives those whose requests a wait without a holder in its way is blamed on: those who are
-    /// surely ahead with a conflicting one, or where nobody is sure all who seem to be.
+    /// Gives those on whom a wait without a holder in its way is blamed: who is surely ahead with
+    /// a conflicting request.
+    ///
+    /// Where nobody is sure to be, whoever stands first is: for somebody it has to wait.
     pub(super) fn blamed(&self, wait: &Wait<'_>) -> Vec<NodeIndex> {
         let queue = &self.targets[wait.target].queue;
         let own = &queue.entries()[wait.place];
-        let ahead = || queue.conflicting(wait.place).filter(|e| e.node != own.node);
+        let ahead = || {
+            let conflicting = queue.conflicting(wait.place);
+            conflicting.filter(|entry| entry.node != own.node)
+        };
         let sure: Vec<NodeIndex> = ahead()
             .filter(|entry| entry.is_ahead_of(own) == Certainty::Sure)
             .map(|entry| entry.node)
             .collect();
         if sure.is_empty() {
-            ahead().map(|entry| entry.node).collect()
+            ahead().take(1).map(|entry| entry.node).collect()
         } else {
             sure
         }
@@ -105,7 +110,7 @@ impl<'a> WaitGraph<'a> {
     }
 
     /// Draws every edge there is, once.
-    fn reach(&self) -> &Reach {
+    pub(super) fn reach(&self) -> &Reach {
         self.reach.get_or_init(|| {
             let targets = self
                 .targets

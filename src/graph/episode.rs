@@ -190,6 +190,7 @@ mod tests {
             span: Span::from_millis(500),
             server: Span::ZERO,
             missed: 0,
+            deadlock_timeout: Tick::DEADLOCK_TIMEOUT,
         }
     }
 

@@ -23,6 +23,7 @@
 
 mod blame;
 pub mod chain;
+mod detector;
 mod edges;
 mod effects;
 pub mod episode;
@@ -44,13 +45,14 @@ use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::pg::{LockMode, Pid};
-use crate::sample::{Lock, LockTarget, Prepared, Session, Snapshot};
+use crate::sample::{Lock, LockTarget, Prepared, Session, Snapshot, Tick};
 use crate::time::{Span, Timestamp};
 
 pub use blame::Blame;
+use detector::{Detector, Order};
 pub use edges::Soft;
 pub use order::Certainty;
-use queue::Queue;
+use queue::{Queue, Queued};
 use reach::Reach;
 pub use table::{Basis, Row, Rung, Table};
 pub use wanted::{Wanted, WantedLock};
@@ -97,6 +99,23 @@ struct Contended<'a> {
     /// The entries of the holders.
     held: Vec<&'a Lock>,
     queue: Queue<'a>,
+}
+
+impl Contended<'_> {
+    /// Tells whether in this order everybody in the queue has somebody in its way.
+    fn gives_reasons(&self, order: &Order) -> bool {
+        let entries = self.queue.entries();
+        order.iter().enumerate().all(|(nth, &place)| {
+            let Queued { node, request, .. } = entries[place];
+            let ahead = order[..nth]
+                .iter()
+                .map(|&place| entries[place].request.mode);
+            let held = self.holders.iter().filter(|&&(holder, _)| holder != node);
+            ahead
+                .chain(held.map(|&(_, mode)| mode))
+                .any(|mode| mode.conflicts_with(request.mode))
+        })
+    }
 }
 
 /// Who waits for whom at one instant.
@@ -148,6 +167,7 @@ impl<'a> WaitGraph<'a> {
             graph.add_target(&entries, &gids);
         }
         graph.add_snapshot_waits();
+        graph.rearrange();
         graph.connect();
         let mut order = kosaraju_scc(&graph.graph);
         if order.iter().any(|members| members.len() > 1) {
@@ -255,6 +275,43 @@ impl<'a> WaitGraph<'a> {
             held: held.collect(),
             queue,
         });
+    }
+
+    /// Puts queues in the order that the server's deadlock detector has given them.
+    fn rearrange(&mut self) {
+        let Tick {
+            at,
+            deadlock_timeout,
+            ..
+        } = self.snapshot.tick;
+        let is_old = |wait: &&Wait<'_>| {
+            let since = self.targets[wait.target].queue.entries()[wait.place].since();
+            since.is_some_and(|since| at.since(since) > deadlock_timeout)
+        };
+        let mut old = self.waits.values().flatten().filter(is_old);
+        // A circle takes two targets.
+        let Some(one) = old.next() else { return };
+        if old.all(|wait| wait.target == one.target) {
+            return;
+        }
+        let circles = self.reach().cycles();
+        let orders = Detector::new(&self.targets, &self.waits).run(circles, at, deadlock_timeout);
+        if orders.is_empty() {
+            return;
+        }
+        for (target, order) in orders {
+            let queue = &mut self.targets[target].queue;
+            *queue = queue.put(&order);
+            for (place, entry) in queue.entries().iter().enumerate() {
+                let waits = self.waits.entry(entry.node).or_default();
+                for wait in waits {
+                    if wait.target == target && std::ptr::eq(wait.request, entry.request) {
+                        wait.place = place;
+                    }
+                }
+            }
+        }
+        self.reach = OnceCell::new();
     }
 
     /// Takes up those who wait for others without any lock, to read what never has to be undone.

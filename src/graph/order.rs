@@ -43,7 +43,7 @@ pub(super) struct Placed<'a> {
     pub(super) node: NodeIndex,
     pub(super) request: &'a Lock,
     /// When its wait began; none where the server does not say.
-    since: Option<Timestamp>,
+    pub(super) since: Option<Timestamp>,
     came: Came,
 }
 
@@ -110,8 +110,7 @@ fn give_reasons(queue: &mut Vec<Placed<'_>>, holders: &[(NodeIndex, LockMode)]) 
         if !has_reason(entry)
             && let Some(from) = likeliest(queue, place, has_reason)
         {
-            let mut moved = queue.remove(from);
-            moved.came = Came::Deduced;
+            let moved = queue.remove(from).moved();
             queue.insert(place, moved);
         } else {
             ahead.add(entry.request.mode);
@@ -197,6 +196,14 @@ impl Held {
 }
 
 impl Placed<'_> {
+    /// Marks it as not standing where it came.
+    pub(super) fn moved(self) -> Self {
+        Self {
+            came: Came::Deduced,
+            ..self
+        }
+    }
+
     /// Tells how sure it is that this entry stands ahead of one further back in its queue.
     pub(super) fn is_ahead_of(&self, later: &Self) -> Certainty {
         let (Some(own), Some(other)) = (self.since, later.since) else {

@@ -31,6 +31,27 @@ impl<'a> Queue<'a> {
         requests: Vec<(NodeIndex, &'a Lock, Option<Timestamp>)>,
         holders: &[(NodeIndex, LockMode)],
     ) -> Self {
+        Self::counted(arrange(requests, holders).into_iter())
+    }
+
+    /// Puts the entries in another order, given as the places that they have now.
+    pub(super) fn put(&self, order: &[usize]) -> Self {
+        let mut lowest_behind = usize::MAX;
+        let mut placed: Vec<Placed<'a>> = Vec::with_capacity(order.len());
+        for &place in order.iter().rev() {
+            let entry = self.0[place].placed;
+            let has_passed_somebody = lowest_behind < place;
+            placed.push(if has_passed_somebody {
+                entry.moved()
+            } else {
+                entry
+            });
+            lowest_behind = lowest_behind.min(place);
+        }
+        Self::counted(placed.into_iter().rev())
+    }
+
+    fn counted(order: impl Iterator<Item = Placed<'a>>) -> Self {
         let mut nearest = [None; LockMode::ALL.len()];
         let mut ahead = [0; LockMode::ALL.len()];
         let count = |(place, placed): (u32, Placed<'a>)| {
@@ -46,7 +67,7 @@ impl<'a> Queue<'a> {
             ahead[mode] += 1;
             queued
         };
-        Self((0..).zip(arrange(requests, holders)).map(count).collect())
+        Self((0..).zip(order).map(count).collect())
     }
 
     /// Gives the entries, first come first.
@@ -94,6 +115,11 @@ impl<'a> Queue<'a> {
 }
 
 impl Queued<'_> {
+    /// Gives when its wait began; none where the server does not say.
+    pub(super) fn since(&self) -> Option<Timestamp> {
+        self.placed.since
+    }
+
     /// Tells how sure it is that this entry stands ahead of one further back in its queue.
     pub(super) fn is_ahead_of(&self, later: &Self) -> Certainty {
         self.placed.is_ahead_of(&later.placed)

@@ -151,6 +151,7 @@ impl Wait2 {
                 span: Span::from_millis(100),
                 server: Span::ZERO,
                 missed: 0,
+                deadlock_timeout: Tick::DEADLOCK_TIMEOUT,
             },
             sessions: vec![session(1, "select 1"), session(2, self.text)],
             locks,

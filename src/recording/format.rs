@@ -69,6 +69,7 @@ pub(super) struct TickRow {
     pub(super) span_us: Span,
     pub(super) server_us: Span,
     pub(super) missed: u32,
+    pub(super) deadlock_timeout_us: Span,
 }
 
 impl From<Tick> for TickRow {
@@ -78,12 +79,14 @@ impl From<Tick> for TickRow {
             span,
             server,
             missed,
+            deadlock_timeout,
         } = tick;
         Self {
             at,
             span_us: span,
             server_us: server,
             missed,
+            deadlock_timeout_us: deadlock_timeout,
         }
     }
 }
@@ -95,12 +98,14 @@ impl From<TickRow> for Tick {
             span_us,
             server_us,
             missed,
+            deadlock_timeout_us,
         } = row;
         Self {
             at,
             span: span_us,
             server: server_us,
             missed,
+            deadlock_timeout: deadlock_timeout_us,
         }
     }
 }
@@ -139,7 +144,9 @@ macro_rules! table {
     (@ null) => { true };
 }
 
-table! { TickRow, "ticks", at: TIME(); span_us: Int64; server_us: Int64; missed: UInt32; }
+table! { TickRow, "ticks", at: TIME(); span_us: Int64; server_us: Int64; missed: UInt32;
+    deadlock_timeout_us: Int64;
+}
 
 table! { Stamped<Session>, "sessions",
     at: TIME(); pid: Int32; backend_start: TIME(); leader_pid: Int32, null; backend_type: Utf8;

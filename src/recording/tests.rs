@@ -106,6 +106,7 @@ fn snapshot(micros: i64, sessions: i64) -> Snapshot {
             span: Span::from_millis(100),
             server: Span::from_micros(412),
             missed: 1,
+            deadlock_timeout: Tick::DEADLOCK_TIMEOUT,
         },
         sessions: (0..sessions)
             .map(|number| session(number, micros))

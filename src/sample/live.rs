@@ -68,6 +68,7 @@ pub struct Source<'c> {
     tick: Prepared,
     decoder: Decoder,
     /// The server's clock at the last tick.
+    deadlock_timeout: Span,
     last: Option<Timestamp>,
     texts: Texts,
     naming: Naming,
@@ -109,6 +110,7 @@ impl<'c> Source<'c> {
         let columns = Columns::new(query::SESSION.name, session.columns());
         let home = Oid(columns.get(session, "database")?);
         let size: i64 = columns.get(session, "text_bytes")?;
+        let deadlock_timeout = Span::from_micros(columns.get(session, "deadlock_us")?);
         let schema: Option<Bytes<'_>> = columns.get(session, "statements_schema")?;
         let tick = ask(client, query::TICK.name, options.patience, async {
             client.prepare(query::TICK.statement()).await
@@ -122,6 +124,7 @@ impl<'c> Source<'c> {
             decoder: Decoder::new(Columns::new(query::TICK.name, tick.columns())),
             tick,
             last: None,
+            deadlock_timeout,
             texts: Texts::new(
                 options.tag_keys,
                 usize::try_from(size).unwrap_or(usize::MAX),
@@ -198,6 +201,7 @@ impl<'c> Source<'c> {
                 span: next.span,
                 server: look.server,
                 missed: next.missed,
+                deadlock_timeout: self.deadlock_timeout,
             },
             sessions,
             locks: look.locks,

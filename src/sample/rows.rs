@@ -34,6 +34,14 @@ pub struct Tick {
     pub server: Span,
     /// Ticks that were due since the last one and did not happen.
     pub missed: u32,
+    /// After how long a wait the server looks for deadlocks, and puts a queue in another order
+    /// where one goes through it; as it was when the watch began.
+    pub deadlock_timeout: Span,
+}
+
+impl Tick {
+    /// The server's own default.
+    pub const DEADLOCK_TIMEOUT: Span = Span::from_millis(1_000);
 }
 
 /// A client session's state, as `pg_stat_activity.state` has it.

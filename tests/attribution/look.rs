@@ -127,6 +127,7 @@ pub(crate) fn snapshot(
             span,
             server: Span::from_micros(900),
             missed: 0,
+            deadlock_timeout: Tick::DEADLOCK_TIMEOUT,
         },
         sessions: workers.iter().enumerate().filter_map(session).collect(),
         locks,

@@ -168,6 +168,7 @@ fn snapshot(statements: Vec<StatementId>) -> impl Strategy<Value = Snapshot> {
                     span: Span::from_millis(span),
                     server: Span::from_micros(700),
                     missed,
+                    deadlock_timeout: Tick::DEADLOCK_TIMEOUT,
                 },
                 sessions,
                 locks,

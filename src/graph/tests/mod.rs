@@ -90,6 +90,7 @@ fn snapshot(locks: Vec<Lock>) -> Snapshot {
             span: Span::from_millis(100),
             server: Span::ZERO,
             missed: 0,
+            deadlock_timeout: Tick::DEADLOCK_TIMEOUT,
         },
         sessions: pids.into_iter().map(session).collect(),
         locks,

@@ -1,6 +1,7 @@
 //! The order of queues: what is sure of it, and what follows from it.
 
 use super::*;
+use LockMode::{RowShare, ShareRowExclusive};
 
 #[test]
 fn who_began_to_wait_within_a_millisecond_may_stand_in_either_order() {
@@ -70,6 +71,100 @@ fn a_holder_at_the_end_may_have_gone_ahead_of_somebody_who_left() {
         &["2 => 1", "3 ?> 2"],
         &["2: 1=1.00", "3: 1=1.00"],
     );
+}
+
+#[test]
+fn nobody_waits_without_a_reason() {
+    // 2 waits for nothing but 3, who seems to have come later: by a hair, or ahead of one who left.
+    let seen = |holds_something: bool, since: i64| {
+        let mut locks = vec![
+            holds(1, table(7), RowExclusive),
+            entry(2, table(7), AccessShare, Some(10)),
+            Lock {
+                waitstart: Some(Timestamp::from_micros(since)),
+                ..entry(3, table(7), AccessExclusive, Some(0))
+            },
+        ];
+        if holds_something {
+            locks.push(holds(3, table(7), RowShare));
+        }
+        snapshot(locks)
+    };
+    for snapshot in [seen(false, 10_400), seen(true, 20_000), seen(false, 20_000)] {
+        check(
+            &snapshot,
+            &["2 ?> 3", "3 => 1"],
+            &["2: 1=1.00", "3: 1=1.00"],
+        );
+    }
+}
+
+#[test]
+fn blame_goes_to_who_is_surely_ahead() {
+    let locks = vec![
+        holds(1, table(7), AccessShare),
+        holds(2, table(7), Share),
+        entry(3, table(7), AccessExclusive, Some(10)),
+        entry(4, table(7), ShareRowExclusive, Some(20)),
+        Lock {
+            waitstart: Some(Timestamp::from_micros(20_300)),
+            ..entry(5, table(7), RowShare, Some(0))
+        },
+        Lock {
+            waitstart: Some(Timestamp::from_micros(20_600)),
+            ..entry(6, table(7), AccessShare, Some(0))
+        },
+        entry(7, table(7), Exclusive, Some(20)),
+    ];
+    check(
+        &snapshot(locks),
+        &[
+            "3 => 1", "3 => 2", "4 -> 3", "4 => 2", "5 -> 3", "5 ~> 7", "6 -> 3", "7 -> 3",
+            "7 => 2", "7 ~> 4",
+        ],
+        &[
+            "3: 1=0.50 2=0.50",
+            "4: 2=1.00",
+            "5: 1=0.50 2=0.50",
+            "6: 1=0.50 2=0.50",
+            "7: 2=1.00",
+        ],
+    );
+}
+
+/// 3 queues behind 2, who waits for 1, who waits for 3: a circle, but for a place in a queue.
+fn circle_through_a_queue() -> Snapshot {
+    snapshot(vec![
+        holds(1, table(7), AccessShare),
+        holds(5, table(7), ShareRowExclusive),
+        holds(3, table(8), AccessExclusive),
+        entry(2, table(7), AccessExclusive, Some(10)),
+        entry(3, table(7), RowExclusive, Some(20)),
+        entry(1, table(8), AccessShare, Some(30)),
+    ])
+}
+
+#[test]
+fn the_server_puts_a_queue_in_another_order_before_it_calls_a_circle_a_deadlock() {
+    let snapshot = circle_through_a_queue();
+    check(
+        &snapshot,
+        &["1 => 3", "2 => 1", "2 => 5", "2 ?> 3", "3 => 5"],
+        &["1: 5=1.00", "2: 5=1.00", "3: 5=1.00"],
+    );
+    assert_eq!(WaitGraph::of(&snapshot).cycles().count(), 0);
+}
+
+#[test]
+fn a_circle_is_one_until_the_server_has_looked_for_it() {
+    let mut snapshot = circle_through_a_queue();
+    snapshot.tick.deadlock_timeout = Span::from_millis(60_000);
+    check(
+        &snapshot,
+        &["1 => 3", "2 => 1", "2 => 5", "3 => 5", "3 ?> 2"],
+        &["1: 5=1.00", "2: 5=1.00", "3: 5=1.00"],
+    );
+    assert_eq!(WaitGraph::of(&snapshot).cycles().count(), 1);
 }
 
 #[test]
