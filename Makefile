@@ -3,7 +3,7 @@
 MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench examples install-demo install-test format lint tests docs
+.PHONY: help demo test oracle bench examples install-demo install-test format lint tests docs
 
 target := $(or $(CARGO_TARGET_DIR),target)
 pgjam := $(target)/release/pgjam
@@ -55,6 +55,9 @@ docs:
 # Here the property tests draw the same cases every time; a plain cargo test draws new ones.
 tests:
 	$(call step,PROPTEST_RNG_SEED=1 cargo test --locked)
+
+oracle: install-test ## The graph beside pg_blocking_pids(): 5,000 frozen waits on each version, about 3 min
+	@PGJAM_ORACLE_WAITS=5000 cargo test --locked --test oracle -- storm
 
 bench: install-demo ## What a look costs a server, how fast graph and attribution are
 	$(call step,cargo bench --locked)

@@ -37,6 +37,8 @@ pub(crate) struct Comparison {
     pub(crate) soft_sure: usize,
     /// Waits whose blame ends where no way leads, or nowhere.
     pub(crate) roots_wrong: usize,
+    /// Sessions that only one of us has in a deadlock.
+    pub(crate) cycles_wrong: usize,
     /// Each difference in words.
     pub(crate) faults: Vec<String>,
 }
@@ -66,6 +68,12 @@ impl Comparison {
             };
             result.edges(&graph, node, blockers);
             result.roots(&graph, node, truth);
+            let is_in_cycle = graph.cycles().any(|members| members.contains(&node));
+            if is_in_cycle != truth.is_in_cycle(pid) {
+                result.cycles_wrong += 1;
+                let whose = if is_in_cycle { "only ours" } else { "not ours" };
+                result.fault(&graph, pid, &format!("is in a deadlock, {whose}"));
+            }
         }
         result
     }

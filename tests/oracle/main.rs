@@ -9,9 +9,11 @@
 //! cargo test --test oracle                     # all of it, short
 //! cargo test --test oracle -- prepared         # one situation, everywhere
 //! cargo test --test oracle -- on_17            # one version
+//! make oracle                                  # 5,000 frozen waits on each version
 //! ```
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "the figures are what it is run for")]
 
 mod comparison;
 mod seen;
@@ -22,7 +24,7 @@ mod storm;
 mod truth;
 
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -44,16 +46,22 @@ fn main() -> ExitCode {
             }));
         }
     }
+    let all = Arc::new(Mutex::new(storm::Tally::default()));
     for major in MAJORS {
-        let servers = Arc::clone(&servers);
+        let (servers, all) = (Arc::clone(&servers), Arc::clone(&all));
         trials.push(Trial::test(format!("storm::on_{major}"), move || {
-            storm::run(&Stage::new(servers.of(major), major));
+            let tally = storm::run(&Stage::new(servers.of(major), major));
+            all.lock().unwrap().join(&tally);
             Ok(())
         }));
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
     if let Ok(servers) = Arc::try_unwrap(servers) {
         servers.stop();
+    }
+    let all = all.lock().unwrap();
+    if all.waits > 0 {
+        println!("\nAll versions: {all}");
     }
     conclusion.exit_code()
 }

@@ -1,8 +1,15 @@
 //! A session of the storm: it does one thing at a time, and may wait for long.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use pgjam::lab::server::ThrowAway;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 use tokio_postgres::{Client, Config, NoTls};
+
+/// Between two looks at whether something has come about.
+const GLANCE: Duration = Duration::from_millis(1);
 
 /// What a session is up to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +25,7 @@ pub(crate) enum State {
 /// One session.
 #[derive(Debug)]
 pub(crate) struct Player {
-    client: std::sync::Arc<Client>,
+    client: Arc<Client>,
     connection: JoinHandle<()>,
     asked: Option<JoinHandle<Result<(), tokio_postgres::Error>>>,
     state: State,
@@ -49,7 +56,7 @@ impl Player {
 
     /// Sends a statement and does not wait for its end.
     pub(crate) fn ask(&mut self, sql: String, then: State) {
-        let client = std::sync::Arc::clone(&self.client);
+        let client = Arc::clone(&self.client);
         self.asked = Some(tokio::spawn(
             async move { client.batch_execute(&sql).await },
         ));
@@ -67,8 +74,7 @@ impl Player {
         if asked.await.unwrap().is_ok() {
             self.state = self.then;
         } else {
-            self.client.batch_execute("rollback").await.unwrap();
-            self.state = State::Free;
+            self.roll_back().await;
         }
     }
 
@@ -77,19 +83,36 @@ impl Player {
         let _ = self.client.cancel_token().cancel_query(NoTls).await;
     }
 
-    /// Ends whatever it is in, and sets what follows for its whole session.
-    pub(crate) async fn start_over(&mut self, settings: &str) {
+    /// Ends whatever it is in.
+    pub(crate) async fn start_over(&mut self) {
         while let Some(asked) = &self.asked {
             if asked.is_finished() {
                 self.settle().await;
-                break;
+            } else {
+                self.cancel().await;
+                sleep(GLANCE).await;
             }
-            self.cancel().await;
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
-        let sql = format!("rollback; {settings}");
-        self.client.batch_execute(&sql).await.unwrap();
+        self.roll_back().await;
+    }
+
+    async fn roll_back(&mut self) {
+        // A cancellation that comes late hits what is done next.
+        while self.client.batch_execute("rollback").await.is_err() {}
         self.state = State::Free;
+    }
+
+    /// Waits until a changed setting has reached its server process.
+    pub(crate) async fn until_it_has(&self, deadlock_timeout: &str) {
+        let sql =
+            format!("select current_setting('deadlock_timeout')::interval = '{deadlock_timeout}'");
+        loop {
+            let row = self.client.query_one(&sql, &[]).await;
+            if row.is_ok_and(|row| row.get(0)) {
+                return;
+            }
+            sleep(GLANCE).await;
+        }
     }
 }
 

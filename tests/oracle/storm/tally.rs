@@ -1,4 +1,4 @@
-//! What all frozen states of a version came to.
+//! What frozen states came to.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,50 +9,65 @@ use pgjam::time::Timestamp;
 
 use crate::comparison::{Comparison, Doubt};
 
-/// Sums over states.
+/// Sums over the states of a version, or of all.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    pub(crate) states: usize,
+    states: usize,
+    /// States in which a queue had been put in another order, by the log.
+    rearranged: usize,
     /// Waits, each counted in every state that it lasts through.
     pub(crate) waits: usize,
     /// Waits, each counted once.
-    distinct: HashSet<(Option<Pid>, Option<Timestamp>)>,
-    /// States in which a queue had been put in another order, by the log.
-    rearranged: usize,
-    pub(crate) hard: usize,
+    distinct: usize,
+    known: HashSet<(Option<Pid>, Option<Timestamp>)>,
+    hard: usize,
     pub(crate) hard_wrong: usize,
-    pub(crate) soft: usize,
-    soft_sure: usize,
+    pub(crate) roots_wrong: usize,
+    cycles_wrong: usize,
+    /// Soft edges in states without a rearranged queue, and in the others.
+    calm: Soft,
+    stirred: Soft,
+    /// The differences in words.
+    pub(crate) faults: Vec<String>,
+}
+
+/// Soft edges that either side has, and those that only one of them has.
+#[derive(Clone, Copy, Debug, Default)]
+struct Soft {
+    edges: usize,
+    /// Those that we called sure.
+    sure: usize,
     near_ties: usize,
     unknown: usize,
-    /// Called sure and wrong, after the server had rearranged a queue.
-    sure_rearranged: usize,
-    /// Called sure and wrong without any excuse.
-    pub(crate) sure_wrong: usize,
-    pub(crate) roots_wrong: usize,
-    /// The differences in words, with what led to them.
-    pub(crate) faults: Vec<String>,
+    /// Called sure, and wrong.
+    sure_wrong: usize,
 }
 
 impl Tally {
     pub(crate) fn add(&mut self, snapshot: &Snapshot, comparison: Comparison, rearranged: bool) {
         self.states += 1;
+        self.rearranged += usize::from(rearranged);
         self.waits += comparison.waits;
         let waiting = snapshot.locks.iter().filter(|lock| !lock.granted);
-        self.distinct
+        self.known
             .extend(waiting.map(|lock| (lock.pid, lock.waitstart)));
-        self.rearranged += usize::from(rearranged);
+        self.distinct = self.known.len();
         self.hard += comparison.hard;
         self.hard_wrong += comparison.hard_wrong;
-        self.soft += comparison.soft;
-        self.soft_sure += comparison.soft_sure;
         self.roots_wrong += comparison.roots_wrong;
+        self.cycles_wrong += comparison.cycles_wrong;
+        let soft = if rearranged {
+            &mut self.stirred
+        } else {
+            &mut self.calm
+        };
+        soft.edges += comparison.soft;
+        soft.sure += comparison.soft_sure;
         for doubt in comparison.soft_wrong {
             match doubt {
-                Doubt::NearTie => self.near_ties += 1,
-                Doubt::Unknown => self.unknown += 1,
-                Doubt::None if rearranged => self.sure_rearranged += 1,
-                Doubt::None => self.sure_wrong += 1,
+                Doubt::NearTie => soft.near_ties += 1,
+                Doubt::Unknown => soft.unknown += 1,
+                Doubt::None => soft.sure_wrong += 1,
             }
         }
         let whether = if rearranged { " (rearranged)" } else { "" };
@@ -61,34 +76,95 @@ impl Tally {
             .extend(faults.map(|fault| format!("state {}{whether}: {fault}", self.states)));
     }
 
-    /// Counts the soft edges that only one side has.
-    pub(crate) fn soft_wrong(&self) -> usize {
-        self.near_ties + self.unknown + self.sure_rearranged + self.sure_wrong
+    /// Takes up what another one has come to.
+    pub(crate) fn join(&mut self, other: &Self) {
+        for (sum, more) in [
+            (&mut self.states, other.states),
+            (&mut self.rearranged, other.rearranged),
+            (&mut self.waits, other.waits),
+            (&mut self.distinct, other.distinct),
+            (&mut self.hard, other.hard),
+            (&mut self.hard_wrong, other.hard_wrong),
+            (&mut self.roots_wrong, other.roots_wrong),
+            (&mut self.cycles_wrong, other.cycles_wrong),
+        ] {
+            *sum += more;
+        }
+        self.calm = self.calm.and(other.calm);
+        self.stirred = self.stirred.and(other.stirred);
+    }
+
+    /// Checks what has to hold of every version.
+    #[track_caller]
+    pub(crate) fn holds(&self) {
+        let faults = || self.faults.join("\n");
+        assert_eq!(self.hard_wrong, 0, "wrong hard edges:\n{}", faults());
+        assert_eq!(self.roots_wrong, 0, "wrong roots:\n{}", faults());
+        assert_eq!(self.calm.sure_wrong, 0, "called sure:\n{}", faults());
+        let (differ, edges) = (self.calm.wrong(), self.calm.edges);
+        // Of so few edges as a short run has, two differences may be more than 0.2 %.
+        assert!(
+            differ * 1_000 <= 2 * edges || differ <= 2 * COMES_IN_PAIRS,
+            "{differ} of {edges} soft edges differ:\n{}",
+            faults()
+        );
+    }
+}
+
+/// An order that is wrong is an edge too many and another one too few.
+const COMES_IN_PAIRS: usize = 2;
+
+impl Soft {
+    fn and(self, other: Self) -> Self {
+        Self {
+            edges: self.edges + other.edges,
+            sure: self.sure + other.sure,
+            near_ties: self.near_ties + other.near_ties,
+            unknown: self.unknown + other.unknown,
+            sure_wrong: self.sure_wrong + other.sure_wrong,
+        }
+    }
+
+    fn wrong(self) -> usize {
+        self.near_ties + self.unknown + self.sure_wrong
+    }
+}
+
+impl fmt::Display for Soft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = |part: usize| 100.0 * part as f64 / self.edges.max(1) as f64;
+        write!(
+            f,
+            "{} ({:.0} % called sure), {:.2} % equal; different: {} near ties, {} unknown, {} called sure",
+            self.edges,
+            percent(self.sure),
+            percent(self.edges - self.wrong().min(self.edges)),
+            self.near_ties,
+            self.unknown,
+            self.sure_wrong,
+        )
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let equal = 100.0 * (1.0 - self.soft_wrong() as f64 / self.soft.max(1) as f64);
+        writeln!(
+            f,
+            "{} waits ({} of them distinct) in {} frozen states",
+            self.waits, self.distinct, self.states
+        )?;
+        writeln!(f, "  hard edges   {}, wrong {}", self.hard, self.hard_wrong)?;
+        writeln!(f, "  wrong roots  {}", self.roots_wrong)?;
+        writeln!(
+            f,
+            "  in a deadlock by one side alone  {}",
+            self.cycles_wrong
+        )?;
+        writeln!(f, "  soft edges   {}", self.calm.and(self.stirred))?;
         write!(
             f,
-            "{} frozen states ({} rearranged), {} waits ({} distinct); \
-             hard edges {}, wrong {}; wrong roots {}; \
-             soft edges {} ({:.0} % sure), {equal:.2} % equal, different: \
-             {} near ties, {} unknown, {} sure but rearranged, {} sure",
-            self.states,
-            self.rearranged,
-            self.waits,
-            self.distinct.len(),
-            self.hard,
-            self.hard_wrong,
-            self.roots_wrong,
-            self.soft,
-            100.0 * self.soft_sure as f64 / self.soft.max(1) as f64,
-            self.near_ties,
-            self.unknown,
-            self.sure_rearranged,
-            self.sure_wrong,
+            "    of them in the {} states with a queue that the server had rearranged\n               {}",
+            self.rearranged, self.stirred
         )
     }
 }
