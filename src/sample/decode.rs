@@ -245,7 +245,7 @@ impl Decoder {
         Ok(Some(Lock {
             owner: self.word(row, "owner")?.unwrap_or_default(),
             pid: self.columns.get::<Option<i32>>(row, "pid")?.map(Pid),
-            target: LockTarget {
+            target: with_transaction(LockTarget {
                 locktype: self.word(row, "locktype")?.unwrap_or_default(),
                 database: self.oid(row, "database")?,
                 relation: self.oid(row, "relation")?,
@@ -256,7 +256,7 @@ impl Decoder {
                 classid: self.oid(row, "classid")?,
                 objid: self.oid(row, "objid")?,
                 objsubid: self.columns.get(row, "objsubid")?,
-            },
+            }),
             mode,
             granted: self.columns.get(row, "granted")?,
             fastpath: self.columns.get(row, "fastpath")?,
@@ -293,5 +293,54 @@ impl Decoder {
     fn xid(&self, row: &Row, column: &'static str) -> Result<Option<Xid>, SampleError> {
         let xid: Option<TransactionId> = self.columns.get(row, column)?;
         Ok(xid.map(|xid| xid.0))
+    }
+}
+
+/// Puts a tentative insertion as the server shows it from 16 on.
+///
+/// Before, the parts of a lock that `pg_lock_status()` did not know stood where those of an
+/// object stand: the transaction as a database, the insertion's number as a catalogue.
+fn with_transaction(target: LockTarget) -> LockTarget {
+    if &*target.locktype != "spectoken" || target.transactionid.is_some() {
+        return target;
+    }
+    LockTarget {
+        database: None,
+        transactionid: target.database.map(|oid| Xid(oid.0)),
+        classid: None,
+        objid: target.classid,
+        objsubid: None,
+        ..target
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tentative_insertion_reads_alike_on_every_version() {
+        let of_16 = LockTarget {
+            locktype: "spectoken".into(),
+            database: None,
+            relation: None,
+            page: None,
+            tuple: None,
+            virtualxid: None,
+            transactionid: Some(Xid(811)),
+            classid: None,
+            objid: Some(Oid(3)),
+            objsubid: None,
+        };
+        let of_14 = LockTarget {
+            database: Some(Oid(811)),
+            transactionid: None,
+            classid: Some(Oid(3)),
+            objid: Some(Oid(0)),
+            objsubid: Some(0),
+            ..of_16.clone()
+        };
+        assert_eq!(with_transaction(of_14), of_16);
+        assert_eq!(with_transaction(of_16.clone()), of_16);
     }
 }

@@ -293,7 +293,8 @@ impl Statement {
                 let is_long = first(2).to_ascii_uppercase().ends_with(" MATERIALIZED");
                 let verb = first(if is_long { 3 } else { 2 });
                 let upper = verb.to_ascii_uppercase();
-                let link = if upper.ends_with("TABLE") || upper.ends_with("VIEW") {
+                let names_index = upper.ends_with("INDEX") && !upper.starts_with("CREATE");
+                let link = if names_index || upper.ends_with("TABLE") || upper.ends_with("VIEW") {
                     ""
                 } else {
                     "… ON "

@@ -45,6 +45,11 @@ const REAL: &[(&str, &str)] = &[
         "CREATE INDEX CONCURRENTLY i ON agency (name)",
         "CREATE INDEX … ON agency",
     ),
+    ("REINDEX INDEX agency_pkey", "REINDEX INDEX agency_pkey"),
+    (
+        "ALTER INDEX agency_pkey RENAME TO key",
+        "ALTER INDEX agency_pkey",
+    ),
     ("VACUUM FULL agency", "VACUUM agency"),
     (
         "CREATE TABLE visit (agency int REFERENCES agency)",

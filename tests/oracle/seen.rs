@@ -55,6 +55,27 @@ impl Seen {
         assert_eq!(roots, expected, "{view:#?}");
     }
 
+    /// Expects these situations, by what their signatures say, the worst first.
+    #[track_caller]
+    pub(crate) fn has_chains(&self, expected: &[&str]) {
+        let view = self.view();
+        let chains = view.chains.iter();
+        let chains: Vec<&str> = chains.map(|chain| &*chain.signature.text).collect();
+        assert_eq!(chains, expected, "{view:#?}");
+    }
+
+    /// Expects these to pass waiting on in the worst chain, by name, in any order.
+    #[track_caller]
+    pub(crate) fn has_amplifiers(&self, expected: &[&str]) {
+        let view = self.view();
+        let amplifiers = view.chains[0].amplifiers.iter();
+        let mut amplifiers: Vec<&str> = amplifiers.map(|party| name(&view, party)).collect();
+        amplifiers.sort_unstable();
+        let mut expected = expected.to_vec();
+        expected.sort_unstable();
+        assert_eq!(amplifiers, expected, "{view:#?}");
+    }
+
     /// Expects the server to say the same, edge by edge and root by root.
     #[track_caller]
     pub(crate) fn agrees(&self) {
@@ -103,7 +124,13 @@ fn drawn(view: &GraphView, edge: &Edge) -> String {
         (EdgeKind::Soft, Certainty::Sure) => "->",
         (EdgeKind::Soft, _) => "?>",
     };
-    let what = edge.lock.table.as_ref().unwrap_or(&edge.lock.target);
+    // Transactions have other numbers every time.
+    let what = match (&edge.lock.table, &*edge.lock.kind) {
+        (Some(table), _) => table,
+        (None, "transactionid") => "a transaction",
+        (None, "virtualxid") => "a virtual transaction",
+        (None, _) => &*edge.lock.target,
+    };
     let (waiter, blocker) = (name(view, &waiter), name(view, &blocker));
     format!("{waiter} {arrow} {blocker}: {what}")
 }

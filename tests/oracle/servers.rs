@@ -42,12 +42,6 @@ impl Borrowed<'_> {
     pub(crate) fn server(&self) -> &ThrowAway {
         self.0.as_ref().unwrap()
     }
-
-    /// Puts another server in its place.
-    pub(crate) fn replace(&mut self, by: impl FnOnce(ThrowAway) -> ThrowAway) {
-        let server = self.0.take().unwrap();
-        *self.0 = Some(by(server));
-    }
 }
 
 /// Fetches the programs of a version, once.

@@ -39,6 +39,8 @@ impl<'s> Stage<'s> {
     /// Removes what an earlier situation left, prepared transactions and sessions included.
     fn sweep(&mut self) {
         let mut client = self.client("sweep");
+        client.batch_execute("alter system reset all").unwrap();
+        client.batch_execute("select pg_reload_conf()").unwrap();
         let prepared = client
             .query("select gid, database::text from pg_prepared_xacts", &[])
             .unwrap();
@@ -52,12 +54,14 @@ impl<'s> Stage<'s> {
         client
             .execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity
-                  where backend_type = 'client backend' and pid <> pg_backend_pid()",
+                  where backend_type in ('client backend', 'autovacuum worker')
+                    and pid <> pg_backend_pid()",
                 &[],
             )
             .unwrap();
         self.until(
-            "select count(*) <= 2 from pg_stat_activity where backend_type = 'client backend'",
+            "select count(*) <= 2 from pg_stat_activity
+              where backend_type in ('client backend', 'autovacuum worker')",
         );
         client
             .batch_execute("drop database if exists elsewhere")
@@ -71,11 +75,6 @@ impl<'s> Stage<'s> {
         self.server.server()
     }
 
-    /// Puts another server in this one's place.
-    pub(crate) fn replace(&mut self, by: impl FnOnce(ThrowAway) -> ThrowAway) {
-        self.server.replace(by);
-    }
-
     pub(crate) fn client(&self, name: &str) -> Client {
         self.client_in("postgres", name)
     }
@@ -84,6 +83,30 @@ impl<'s> Stage<'s> {
         let dsn = self.server().dsn(database, "postgres");
         let mut config: Config = dsn.parse().unwrap();
         config.application_name(name).connect(NoTls).unwrap()
+    }
+
+    /// Connects as a role, without a name, as poolers do for those who have set none.
+    pub(crate) fn nameless(&self, role: &str) -> Client {
+        let dsn = self.server().dsn("postgres", role);
+        Client::connect(&dsn, NoTls).unwrap()
+    }
+
+    /// Runs `sql` and leaves nothing of it but what it made.
+    pub(crate) fn run(&self, sql: &str) {
+        self.client("setup").batch_execute(sql).unwrap();
+    }
+
+    /// Sets what every session of the server has, until the next situation.
+    pub(crate) fn set(&self, name: &str, value: &str) {
+        let mut client = self.client("setup");
+        // Neither runs in a transaction with others.
+        for sql in [
+            format!("alter system set {name} = '{value}'"),
+            "select pg_reload_conf()".to_owned(),
+        ] {
+            client.batch_execute(&sql).unwrap();
+        }
+        self.until(&format!("select current_setting('{name}') = '{value}'"));
     }
 
     /// Starts a session that has run `sql` and keeps its transaction open.
@@ -104,6 +127,11 @@ impl<'s> Stage<'s> {
         self.waiting(client, sql, "wait_event_type = 'Lock'")
     }
 
+    /// Goes on with a session that has run something, and waits for a lock from now on.
+    pub(crate) fn goes_behind(&self, client: Client, sql: &str) -> Waiter {
+        self.waiting(client, sql, "wait_event_type = 'Lock'")
+    }
+
     /// Runs `sql` in a thread of its own, where it waits for an event.
     pub(crate) fn behind_for(&self, event: &str, name: &str, sql: &str) -> Waiter {
         let client = self.client(name);
@@ -117,6 +145,7 @@ impl<'s> Stage<'s> {
         let sql = sql.to_owned();
         let thread = std::thread::spawn(move || {
             let _ = client.batch_execute(&sql);
+            client
         });
         let waiter = Waiter {
             pid,
@@ -167,7 +196,8 @@ impl<'s> Stage<'s> {
             let truth = Truth::ask(&client).await;
             assert_eq!(before, truth, "the state was not frozen");
             let statements = source.learned();
-            let names = source.names(&snapshot).await;
+            let mut names = source.names(&snapshot).await;
+            names.extend(source.last_names(SOON).await);
             connection.abort();
             Seen {
                 snapshot,
@@ -183,7 +213,14 @@ impl<'s> Stage<'s> {
 pub(crate) struct Waiter {
     pub(crate) pid: i32,
     token: CancelToken,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Client>>,
+}
+
+impl Waiter {
+    /// Waits until nobody is in its way, and gives the session back.
+    pub(crate) fn goes_on(mut self) -> Client {
+        self.thread.take().unwrap().join().unwrap()
+    }
 }
 
 impl Drop for Waiter {

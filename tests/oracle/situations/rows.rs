@@ -2,12 +2,27 @@
 
 use crate::stage::Stage;
 
+const UPDATE: &str = "update hot set n = n + 1 where id = 1";
+
+pub(crate) fn one_waiter_on_one_row(stage: &mut Stage<'_>) {
+    let _holder = stage.holds("holder", UPDATE);
+    let _waiter = stage.behind("waiter", UPDATE);
+
+    let seen = stage.look();
+
+    seen.has_edges(&["waiter => holder: public.hot"]);
+    seen.has_roots(&["holder"]);
+    seen.has_chains(&["holder holds rows of public.hot"]);
+    assert_eq!(seen.edge("waiter").lock.kind, "transactionid");
+    assert_eq!(seen.edge("waiter").lock.row.as_deref(), Some("(0,1)"));
+    assert_eq!(seen.node("holder").state, "idle in transaction");
+}
+
 pub(crate) fn three_waiters_on_one_row(stage: &mut Stage<'_>) {
-    let _holder = stage.holds("holder", "update hot set n = n + 1 where id = 1");
-    let update = "update hot set n = n + 1 where id = 1";
-    let _first = stage.behind("first", update);
-    let _second = stage.behind("second", update);
-    let _third = stage.behind("third", update);
+    let _holder = stage.holds("holder", UPDATE);
+    let _first = stage.behind("first", UPDATE);
+    let _second = stage.behind("second", UPDATE);
+    let _third = stage.behind("third", UPDATE);
 
     let seen = stage.look();
 
@@ -18,22 +33,40 @@ pub(crate) fn three_waiters_on_one_row(stage: &mut Stage<'_>) {
         "third => first: public.hot",
     ]);
     seen.has_roots(&["holder"]);
+    seen.has_chains(&["holder holds rows of public.hot"]);
+    assert_eq!(seen.edge("third").lock.kind, "tuple");
 }
 
-pub(crate) fn a_prepared_transaction_holds_a_row(stage: &mut Stage<'_>) {
-    let update = "update hot set n = n + 1 where id = 1";
-    let mut shop = stage.holds("shop", update);
-    shop.batch_execute("prepare transaction 'payment-17'")
-        .unwrap();
-    let _victim = stage.behind("victim", update);
+pub(crate) fn a_row_locked_in_a_savepoint(stage: &mut Stage<'_>) {
+    let sql = format!("savepoint a; {UPDATE}; release a; savepoint b");
+    let _holder = stage.holds("holder", &sql);
+    let _waiter = stage.behind("waiter", UPDATE);
 
     let seen = stage.look();
 
-    seen.has_edges(&["victim => payment-17: public.hot"]);
-    seen.has_roots(&["payment-17"]);
-    let root = seen.node("payment-17");
-    assert_eq!(root.state, "prepared");
-    assert_eq!(root.role.as_deref(), Some("postgres"));
-    assert_eq!(root.database.as_deref(), Some("postgres"));
-    assert!(root.xact_age_ms.is_some());
+    seen.has_edges(&["waiter => holder: public.hot"]);
+    seen.has_roots(&["holder"]);
+}
+
+pub(crate) fn a_key_share_is_in_no_updates_way(stage: &mut Stage<'_>) {
+    let _bystander = stage.holds("bystander", "select from hot where id = 1 for key share");
+    let _holder = stage.holds("holder", UPDATE);
+    let _waiter = stage.behind("waiter", UPDATE);
+
+    let seen = stage.look();
+
+    seen.has_edges(&["waiter => holder: public.hot"]);
+    seen.has_roots(&["holder"]);
+}
+
+/// Of several who share a row the server shows the one that is waited for now.
+pub(crate) fn two_share_a_row_that_is_deleted(stage: &mut Stage<'_>) {
+    let _first = stage.holds("first", "select from hot where id = 1 for key share");
+    let _second = stage.holds("second", "select from hot where id = 1 for share");
+    let _waiter = stage.behind("waiter", "delete from hot where id = 1");
+
+    let seen = stage.look();
+
+    seen.has_edges(&["waiter => first: public.hot"]);
+    seen.has_roots(&["first"]);
 }
