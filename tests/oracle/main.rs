@@ -14,6 +14,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod comparison;
+#[path = "../majors/mod.rs"]
+mod majors;
 mod seen;
 mod servers;
 mod situations;
@@ -24,34 +26,24 @@ mod truth;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use libtest_mimic::{Arguments, Trial};
-
-use crate::servers::{MAJORS, Servers};
+use crate::majors::on_each;
+use crate::servers::Servers;
 use crate::stage::Stage;
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments::from_args();
-    // Two at once: a situation is mostly waiting, and each has a server to itself.
-    arguments.test_threads.get_or_insert(2);
     let servers = Arc::new(Servers::default());
+    let on_each = |name: &str, play: fn(&mut Stage<'_>)| {
+        let servers = Arc::clone(&servers);
+        on_each(name, move |major| {
+            play(&mut Stage::new(servers.of(major), major));
+        })
+    };
     let mut trials = Vec::new();
     for (name, play) in situations::ALL {
-        for major in MAJORS {
-            let servers = Arc::clone(&servers);
-            trials.push(Trial::test(format!("{name}::on_{major}"), move || {
-                play(&mut Stage::new(servers.of(major), major));
-                Ok(())
-            }));
-        }
+        trials.extend(on_each(name, *play));
     }
-    for major in MAJORS {
-        let servers = Arc::clone(&servers);
-        trials.push(Trial::test(format!("storm::on_{major}"), move || {
-            storm::run(&Stage::new(servers.of(major), major));
-            Ok(())
-        }));
-    }
-    let conclusion = libtest_mimic::run(&arguments, trials);
+    trials.extend(on_each("storm", |stage| storm::run(stage)));
+    let conclusion = majors::run(trials);
     if let Ok(servers) = Arc::try_unwrap(servers) {
         servers.stop();
     }
