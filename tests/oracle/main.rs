@@ -4,6 +4,7 @@
 //!   real locks: its edges, its roots, its tables.
 //! - [`storm`]: sessions that do to each other what comes by chance, frozen again and again, and
 //!   each frozen state compared with `pg_blocking_pids()`.
+//! - [`queries`]: what pgjam asks a server at all, for whoever may be asking.
 //!
 //! ```sh
 //! cargo test --test oracle                     # all of it, short
@@ -16,6 +17,7 @@
 mod comparison;
 #[path = "../majors/mod.rs"]
 mod majors;
+mod queries;
 mod seen;
 mod servers;
 mod situations;
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         trials.extend(on_each(name, *play));
     }
     trials.extend(on_each("storm", |stage| storm::run(stage)));
+    trials.extend(on_each("queries", |stage| queries::run(stage)));
     let conclusion = majors::run(trials);
     if let Ok(servers) = Arc::try_unwrap(servers) {
         servers.stop();
