@@ -4,6 +4,7 @@
 //!   real locks: its edges, its roots, its tables.
 //! - [`storm`]: sessions that do to each other what comes by chance, frozen again and again, and
 //!   each frozen state compared with `pg_blocking_pids()`.
+//! - [`queries`]: what pgjam asks a server at all, for whoever may be asking.
 //!
 //! ```sh
 //! cargo test --test oracle                     # all of it, short
@@ -16,6 +17,9 @@
 #![expect(clippy::print_stdout, reason = "the figures are what it is run for")]
 
 mod comparison;
+#[path = "../majors/mod.rs"]
+mod majors;
+mod queries;
 mod seen;
 mod servers;
 mod situations;
@@ -26,36 +30,30 @@ mod truth;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
-use libtest_mimic::{Arguments, Trial};
-
-use crate::servers::{MAJORS, Servers};
+use crate::servers::Servers;
 use crate::stage::Stage;
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments::from_args();
-    // Two at once: a situation is mostly waiting, and each has a server to itself.
-    arguments.test_threads.get_or_insert(2);
     let servers = Arc::new(Servers::default());
+    let on_each = |name: &str, play: fn(&mut Stage<'_>)| {
+        let servers = Arc::clone(&servers);
+        majors::on_each(name, move |major| {
+            play(&mut Stage::new(servers.of(major), major));
+        })
+    };
     let mut trials = Vec::new();
     for (name, play) in situations::ALL {
-        for major in MAJORS {
-            let servers = Arc::clone(&servers);
-            trials.push(Trial::test(format!("{name}::on_{major}"), move || {
-                play(&mut Stage::new(servers.of(major), major));
-                Ok(())
-            }));
-        }
+        trials.extend(on_each(name, *play));
     }
     let all = Arc::new(Mutex::new(storm::Tally::default()));
-    for major in MAJORS {
-        let (servers, all) = (Arc::clone(&servers), Arc::clone(&all));
-        trials.push(Trial::test(format!("storm::on_{major}"), move || {
-            let tally = storm::run(&Stage::new(servers.of(major), major));
-            all.lock().unwrap().join(&tally);
-            Ok(())
-        }));
-    }
-    let conclusion = libtest_mimic::run(&arguments, trials);
+    let sum = Arc::clone(&all);
+    let servers_of_storms = Arc::clone(&servers);
+    trials.extend(majors::on_each("storm", move |major| {
+        let tally = storm::run(&Stage::new(servers_of_storms.of(major), major));
+        sum.lock().unwrap().join(&tally);
+    }));
+    trials.extend(on_each("queries", |stage| queries::run(stage)));
+    let conclusion = majors::run(trials);
     if let Ok(servers) = Arc::try_unwrap(servers) {
         servers.stop();
     }

@@ -1,13 +1,11 @@
 //! A throw-away server of each major version that pgjam watches.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pgjam::lab::server::{Options, ThrowAway};
 
-/// The versions that pgjam watches.
-pub(crate) const MAJORS: [u32; 5] = [14, 15, 16, 17, 18];
+use crate::majors::{MAJORS, binaries};
 
 /// One server a version, started when first asked for and stopped with the value.
 #[derive(Debug, Default)]
@@ -42,18 +40,6 @@ impl Borrowed<'_> {
     pub(crate) fn server(&self) -> &ThrowAway {
         self.0.as_ref().unwrap()
     }
-}
-
-/// Fetches the programs of a version, once.
-pub(crate) fn binaries(major: u32) -> PathBuf {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/server.sh");
-    let fetched = Command::new(script)
-        .arg(major.to_string())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&fetched.stderr);
-    assert!(fetched.status.success(), "no PostgreSQL {major}: {said}");
-    PathBuf::from(String::from_utf8(fetched.stdout).unwrap().trim())
 }
 
 fn start(binaries: &Path) -> ThrowAway {

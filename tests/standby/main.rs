@@ -6,7 +6,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../majors/mod.rs"]
+mod majors;
 mod stage;
+
+use std::process::ExitCode;
 
 use pgjam::graph::WaitGraph;
 use pgjam::graph::view::{GraphView, Node, Vocabulary};
@@ -15,7 +19,25 @@ use pgjam::report::{Style, first_screen};
 use pgjam::sample::State;
 use pgjam::system::Naming;
 
-use stage::{Pair, pid};
+use crate::majors::{binaries, on_each};
+use crate::stage::{Pair, pid};
+
+fn main() -> ExitCode {
+    let mut trials = Vec::new();
+    trials.extend(on_each(
+        "replay_waits_for_a_reader_and_makes_others_queue",
+        replay_waits_for_a_reader_and_makes_others_queue,
+    ));
+    trials.extend(on_each(
+        "a_lock_that_is_replayed_stands_in_readers_ways",
+        a_lock_that_is_replayed_stands_in_readers_ways,
+    ));
+    trials.extend(on_each(
+        "replay_that_waits_for_a_snapshot_waits_without_a_holder",
+        replay_that_waits_for_a_snapshot_waits_without_a_holder,
+    ));
+    majors::run(trials).exit_code()
+}
 
 /// Looks at the standby once and puts what it saw into words.
 fn look(pair: &Pair) -> GraphView {
@@ -49,9 +71,8 @@ fn node(view: &GraphView, kind: &str) -> Node {
         .clone()
 }
 
-#[test]
-fn replay_waits_for_a_reader_and_makes_others_queue() {
-    let pair = Pair::start();
+fn replay_waits_for_a_reader_and_makes_others_queue(major: u32) {
+    let pair = Pair::start(&binaries(major));
     let mut reader = pair.standby("report");
     let read_by = pid(&mut reader);
     reader.batch_execute("begin; select * from hot").unwrap();
@@ -99,9 +120,8 @@ fn replay_waits_for_a_reader_and_makes_others_queue() {
     );
 }
 
-#[test]
-fn a_lock_that_is_replayed_stands_in_readers_ways() {
-    let pair = Pair::start();
+fn a_lock_that_is_replayed_stands_in_readers_ways(major: u32) {
+    let pair = Pair::start(&binaries(major));
     let mut migrator = pair.primary("migrator");
     migrator
         .batch_execute("begin; alter table hot add column more int")
@@ -134,9 +154,8 @@ fn a_lock_that_is_replayed_stands_in_readers_ways() {
     drop(migrator);
 }
 
-#[test]
-fn replay_that_waits_for_a_snapshot_waits_without_a_holder() {
-    let pair = Pair::start();
+fn replay_that_waits_for_a_snapshot_waits_without_a_holder(major: u32) {
+    let pair = Pair::start(&binaries(major));
     let mut reader = pair.standby("report");
     reader
         .batch_execute("begin isolation level repeatable read; select * from hot")

@@ -24,9 +24,10 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(binaries: &Path) -> Self {
         let setting = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let primary = ThrowAway::start(&Options {
+            pg_bin: Some(binaries.to_path_buf()),
             fsync: false,
             max_connections: 40,
             settings: vec![

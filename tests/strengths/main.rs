@@ -8,8 +8,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod kinds;
+#[path = "../majors/mod.rs"]
+mod majors;
 
 use std::collections::BTreeMap;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use pgjam::lab::server::{Options, ThrowAway};
@@ -18,6 +21,24 @@ use pgjam::statement;
 use postgres::{Client, Config, NoTls};
 
 use crate::kinds::{ALONE, IN_TRANSACTION, OF_A_ROW, SCHEMA};
+use crate::majors::{binaries, on_each};
+
+fn main() -> ExitCode {
+    let mut trials = Vec::new();
+    trials.extend(on_each(
+        "what_runs_in_a_transaction_locks_what_its_text_says",
+        what_runs_in_a_transaction_locks_what_its_text_says,
+    ));
+    trials.extend(on_each(
+        "what_runs_alone_asks_for_what_its_text_says",
+        what_runs_alone_asks_for_what_its_text_says,
+    ));
+    trials.extend(on_each(
+        "what_locks_a_row_locks_it_as_its_text_says",
+        what_locks_a_row_locks_it_as_its_text_says,
+    ));
+    majors::run(trials).exit_code()
+}
 
 /// How long a statement may take to be held up.
 const SOON: Duration = Duration::from_secs(20);
@@ -31,17 +52,15 @@ struct Lab {
 }
 
 impl Lab {
-    fn start() -> Self {
+    fn start(major: u32) -> Self {
         let server = ThrowAway::start(&Options {
+            pg_bin: Some(binaries(major)),
             fsync: false,
             ..Options::default()
         })
         .unwrap();
-        let mut lab = Self { server, major: 0 };
-        let mut client = lab.client();
-        client.batch_execute(SCHEMA).unwrap();
-        let row = client.query_one("select current_setting('server_version_num')::int", &[]);
-        lab.major = u32::try_from(row.unwrap().get::<_, i32>(0)).unwrap() / 10_000;
+        let lab = Self { server, major };
+        lab.client().batch_execute(SCHEMA).unwrap();
         lab
     }
 
@@ -104,9 +123,8 @@ const TABLES: [&str; 9] = [
     "a", "b", "c", "whole", "part", "loose", "shown", "kept", "old",
 ];
 
-#[test]
-fn what_runs_in_a_transaction_locks_what_its_text_says() {
-    let lab = Lab::start();
+fn what_runs_in_a_transaction_locks_what_its_text_says(major: u32) {
+    let lab = Lab::start(major);
     let (mut client, mut other) = (lab.client(), lab.client());
     let mut wrong = Vec::new();
     for kind in lines(IN_TRANSACTION).filter(|kind| since(kind) <= lab.major) {
@@ -126,9 +144,8 @@ fn what_runs_in_a_transaction_locks_what_its_text_says() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-#[test]
-fn what_runs_alone_asks_for_what_its_text_says() {
-    let lab = Lab::start();
+fn what_runs_alone_asks_for_what_its_text_says(major: u32) {
+    let lab = Lab::start(major);
     let mut wrong = Vec::new();
     for kind in lines(ALONE).filter(|kind| since(kind) <= lab.major) {
         wrong.extend(differences(kind, &asked_for(&lab, kind)));
@@ -148,9 +165,8 @@ fn asked_for(lab: &Lab, kind: &str) -> Modes {
     held_up(lab, hold, kind, modes)
 }
 
-#[test]
-fn what_locks_a_row_locks_it_as_its_text_says() {
-    let lab = Lab::start();
+fn what_locks_a_row_locks_it_as_its_text_says(major: u32) {
+    let lab = Lab::start(major);
     let mut wrong = Vec::new();
     for kind in lines(OF_A_ROW).filter(|kind| since(kind) <= lab.major) {
         let hold = "select * from a where id = 1 for update";

@@ -90,8 +90,7 @@ fn context(said: &str) -> Option<Context> {
     })
 }
 
-#[test]
-fn a_wait_is_read_with_its_context() {
+pub(crate) fn a_wait_is_read_with_its_context() {
     let text = "\
 100.010 7 LOG:  process 7 still waiting for ShareLock on transaction 764 after 1.000 ms
 100.010 7 DETAIL:  Process holding the lock: 8. Wait queue: 7.

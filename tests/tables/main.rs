@@ -5,22 +5,26 @@
 //! other in every way, the live source looks on, and each wait that it saw is looked up in
 //! the log.
 //!
-//! A plain `cargo test --test tables` judges a fixed number of waits. The long form, on any
-//! server:
+//! A plain `cargo test --test tables` judges a fixed number of waits on each version. The long
+//! form judges more, and prints what came of them:
 //!
 //! ```sh
-//! PGJAM_TABLE_WAITS=10000 PATH=/usr/lib/postgresql/15/bin:$PATH \
-//!     cargo test --release --test tables -- --nocapture
+//! PGJAM_TABLE_WAITS=10000 cargo test --release --test tables
+//! PGJAM_TABLE_WAITS=10000 cargo test --release --test tables -- on_15
 //! ```
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod load;
 mod log;
+#[path = "../majors/mod.rs"]
+mod majors;
 
 use std::collections::{BTreeMap, HashMap};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use libtest_mimic::Trial;
 use pgjam::graph::{Rung, Table, WaitGraph};
 use pgjam::lab::server::{Options as ServerOptions, ThrowAway};
 use pgjam::names::{Names, Statements};
@@ -30,24 +34,37 @@ use postgres::{Config, NoTls};
 
 use crate::load::Load;
 use crate::log::{Context, Log, Logged};
+use crate::majors::{binaries, on_each};
 
-/// How many row-lock waits are judged unless `PGJAM_TABLE_WAITS` says another number.
-const WAITS: usize = 3_000;
+/// How many row-lock waits are judged on each version unless `PGJAM_TABLE_WAITS` says another
+/// number.
+const WAITS: usize = 700;
 
 /// How long a hundred of them may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-#[test]
+fn main() -> ExitCode {
+    let mut trials = vec![Trial::test("a_wait_is_read_with_its_context", || {
+        log::a_wait_is_read_with_its_context();
+        Ok(())
+    })];
+    trials.extend(on_each(
+        "the_table_of_a_row_lock_wait_is_the_one_in_the_servers_log",
+        the_table_of_a_row_lock_wait_is_the_one_in_the_servers_log,
+    ));
+    majors::run(trials).exit_code()
+}
+
 #[expect(
     clippy::print_stdout,
     reason = "the table is what the long form is run for"
 )]
-fn the_table_of_a_row_lock_wait_is_the_one_in_the_servers_log() {
-    let wanted = match std::env::var("PGJAM_TABLE_WAITS") {
-        Ok(number) => number.parse().unwrap(),
-        Err(_) => WAITS,
-    };
-    let server = start();
+fn the_table_of_a_row_lock_wait_is_the_one_in_the_servers_log(major: u32) {
+    let long = std::env::var("PGJAM_TABLE_WAITS").ok();
+    let wanted = long
+        .as_ref()
+        .map_or(WAITS, |number| number.parse().unwrap());
+    let server = start(major);
     let tables = tables_of_relations(&server);
     let load = Load::start(&server, 20, 7);
     let watched = watch(&server, wanted);
@@ -56,7 +73,9 @@ fn the_table_of_a_row_lock_wait_is_the_one_in_the_servers_log() {
     server.stop().unwrap();
 
     let score = judge(&watched, &log::read(&log), &tables);
-    println!("{score}");
+    if long.is_some() {
+        println!("PostgreSQL {major}\n{score}");
+    }
     let judged = score.total();
     assert!(judged.waits * 2 > wanted, "too few waits are in the log");
     let share = |part: usize| part as f64 / judged.waits as f64;
@@ -65,7 +84,7 @@ fn the_table_of_a_row_lock_wait_is_the_one_in_the_servers_log() {
     assert!(score.rows_right * 100 >= score.rows * 99, "{score}");
 }
 
-fn start() -> ThrowAway {
+fn start(major: u32) -> ThrowAway {
     let settings = [
         ("log_lock_waits", "on"),
         ("deadlock_timeout", "1ms"),
@@ -75,6 +94,7 @@ fn start() -> ThrowAway {
         ("synchronous_commit", "off"),
     ];
     let server = ThrowAway::start(&ServerOptions {
+        pg_bin: Some(binaries(major)),
         fsync: false,
         settings: settings
             .iter()

@@ -104,7 +104,7 @@ impl<'s> Storm<'s> {
     /// Makes a mess, looks at it at several stages, and clears it away.
     async fn round(&mut self) {
         self.rounds += 1;
-        let detects = self.rounds.is_multiple_of(3);
+        let detects = self.rounds % 3 == 2;
         let timeout = if detects {
             format!("{}ms", DETECTOR.as_millis())
         } else {

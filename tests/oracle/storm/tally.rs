@@ -160,11 +160,14 @@ impl fmt::Display for Tally {
             "  in a deadlock by one side alone  {}",
             self.cycles_wrong
         )?;
-        writeln!(f, "  soft edges   {}", self.calm.and(self.stirred))?;
-        write!(
-            f,
-            "    of them in the {} states with a queue that the server had rearranged\n               {}",
-            self.rearranged, self.stirred
-        )
+        write!(f, "  soft edges   {}", self.calm.and(self.stirred))?;
+        if self.rearranged > 0 {
+            let (states, soft) = (self.rearranged, self.stirred);
+            write!(
+                f,
+                "\n    in the {states} states with a rearranged queue  {soft}"
+            )?;
+        }
+        Ok(())
     }
 }
