@@ -19,7 +19,7 @@ use crate::graph::{Wait, WaitGraph};
 use crate::names::{Names, Statements};
 use crate::pg::{LockMode, Oid};
 use crate::sample::{Lock, LockTarget};
-use crate::statement::StatementId;
+use crate::statement::{StatementId, TableUse};
 
 /// A table, and how it is known.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -165,8 +165,11 @@ impl WaitGraph<'_> {
         };
         let every = || both.iter().map(|(table, held)| (*table, *held));
         let only = only(every().filter(|(table, held)| can_wait_in(*table, *held)))
-            // What both have locked leaves no choice, whatever the statement seems to be.
-            .or_else(|| only(every()));
+            // What both have locked leaves no choice, whatever the statement seems to do, unless
+            // the locks were read before it had taken its own.
+            .or_else(|| {
+                only(every()).filter(|_| self.has_its_locks(node, wait, names, statements))
+            });
         only.map(|table| found(table, Rung::Statement, None))
     }
 
@@ -176,10 +179,37 @@ impl WaitGraph<'_> {
     /// still tell the statement before.
     fn statement_that_waits(&self, node: NodeIndex, wait: &Wait<'_>) -> Option<StatementId> {
         let session = self.session(node)?;
-        let since = wait.request.waitstart;
         let is_sure = session.wait_event_type.as_deref() == Some("Lock")
-            || since.is_some_and(|since| since <= self.snapshot.tick.at);
+            || self
+                .wait_start(wait.request)
+                .is_some_and(|since| since <= self.snapshot.tick.at);
         session.statement.filter(|_| is_sure)
+    }
+
+    /// Tells whether a waiter is seen to have locked each table whose rows its statement locks.
+    ///
+    /// A statement locks the tables it names before it waits for any row. But locks of the fast
+    /// path are read before the others: of a wait that begins in between they are missing.
+    fn has_its_locks(
+        &self,
+        node: NodeIndex,
+        wait: &Wait<'_>,
+        names: &Names,
+        statements: &Statements,
+    ) -> bool {
+        let statement = self.session(node).and_then(|session| session.statement);
+        let Some(statement) = statement.and_then(|id| statements.get(id)) else {
+            return true;
+        };
+        let database = self.database(node, wait);
+        let own = self.owned.get(&*wait.request.owner);
+        let own = || own.into_iter().flatten().filter(|lock| locks_rows(lock));
+        let has = |table| own().any(|lock| lock.target.relation == Some(table));
+        let of_rows = |used: &&TableUse| used.rows.is_some() || used.writes.any();
+        statement.tables.iter().filter(of_rows).all(|used| {
+            let schema = used.schema.as_deref();
+            names.called(database, schema, &used.name).any(has)
+        })
     }
 
     /// Follows what the statement that waits does; none where it is not known.

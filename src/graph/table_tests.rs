@@ -200,6 +200,16 @@ fn one_table_that_both_have_locked_is_the_one_whatever_is_run() {
 }
 
 #[test]
+fn locks_read_before_the_statement_took_its_own_tell_nothing() {
+    let wait = Wait2 {
+        text: "update other.account set n = 1",
+        waiter: &[(1, "w"), (2, "w")],
+        holder: &[(2, "w"), (8, "w")],
+    };
+    check(&wait, None);
+}
+
+#[test]
 fn of_two_tables_the_statement_tells_and_no_function_does() {
     let wait = |text| Wait2 {
         text,
@@ -302,6 +312,10 @@ fn a_text_from_before_the_wait_tells_nothing() {
     };
     let mut snapshot = wait.snapshot();
     snapshot.locks[1].waitstart = Some(Timestamp::from_micros(10_000_100));
+    assert_eq!(table_of(&snapshot, wait.text), None);
+    // One from before the statement is an earlier wait's.
+    snapshot.locks[1].waitstart = Some(Timestamp::from_micros(9_000_000));
+    snapshot.sessions[1].query_start = Some(Timestamp::from_micros(9_500_000));
     assert_eq!(table_of(&snapshot, wait.text), None);
     snapshot.sessions[1].wait_event_type = Some("Lock".into());
     assert!(table_of(&snapshot, wait.text).is_some());
