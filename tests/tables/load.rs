@@ -59,9 +59,6 @@ pub(crate) const SCHEMA: &str = "
     insert into claim select generate_series(101, 199);
 ";
 
-/// Of two tables that both sides have locked nothing tells which one this waits in.
-pub(crate) const OPEN: &str = "select pay($1)";
-
 /// A step of a transaction.
 enum Step {
     /// A statement, with its parameters in the text.
@@ -224,7 +221,8 @@ fn transaction(rng: &mut StdRng) -> Vec<Step> {
             )),
             Away(hold),
         ],
-        // What no text tells: triggers, and functions, which are rare here.
+        // What no text tells: triggers, and functions. Of two tables that both sides have locked
+        // nothing tells which one a function waits in: that stays open, and is rare here.
         23 => vec![
             run(format!(
                 "update watched set n = n + 1 where id = {other} - 2"
