@@ -59,7 +59,8 @@ fn main() -> ExitCode {
     }
     let all = all.lock().unwrap();
     if all.waits > 0 {
-        println!("\nAll versions: {all}");
+        println!("All versions: {all}");
+        all.holds_in_all();
     }
     conclusion.exit_code()
 }

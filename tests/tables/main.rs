@@ -14,6 +14,7 @@
 //! ```
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "the figures are what it is run for")]
 
 mod load;
 mod log;
@@ -22,6 +23,7 @@ mod majors;
 
 use std::collections::{BTreeMap, HashMap};
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
@@ -48,18 +50,32 @@ fn main() -> ExitCode {
         log::a_wait_is_read_with_its_context();
         Ok(())
     })];
+    let all = Arc::new(Mutex::new(Tally::default()));
+    let sum = Arc::clone(&all);
     trials.extend(on_each(
         "the_table_of_a_row_lock_wait_is_the_one_in_the_servers_log",
-        the_table_of_a_row_lock_wait_is_the_one_in_the_servers_log,
+        move |major| {
+            let judged = the_table_of_a_row_lock_wait_is_the_one_in_the_servers_log(major);
+            let mut sum = sum.lock().unwrap();
+            *sum = sum.and(&judged);
+        },
     ));
-    majors::run(trials).exit_code()
+    let conclusion = majors::run(trials);
+    let all = all.lock().unwrap();
+    if all.waits > 0 {
+        let Tally {
+            waits,
+            right,
+            wrong,
+            ..
+        } = *all;
+        println!("All versions: of {waits} waits the table of {right} is right, of {wrong} wrong");
+        assert!(right * 100 >= waits * 99, "less than 99 % are right");
+    }
+    conclusion.exit_code()
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "the table is what the long form is run for"
-)]
-fn the_table_of_a_row_lock_wait_is_the_one_in_the_servers_log(major: u32) {
+fn the_table_of_a_row_lock_wait_is_the_one_in_the_servers_log(major: u32) -> Tally {
     let long = std::env::var("PGJAM_TABLE_WAITS").ok();
     let wanted = long
         .as_ref()
@@ -79,9 +95,11 @@ fn the_table_of_a_row_lock_wait_is_the_one_in_the_servers_log(major: u32) {
     let judged = score.total();
     assert!(judged.waits * 2 > wanted, "too few waits are in the log");
     let share = |part: usize| part as f64 / judged.waits as f64;
-    assert!(share(judged.right) >= 0.99, "{score}");
+    // Of all versions together more is asked, of more waits.
+    assert!(share(judged.right) >= 0.98, "{score}");
     assert!(share(judged.wrong) <= 0.002, "{score}");
     assert!(score.rows_right * 100 >= score.rows * 99, "{score}");
+    judged
 }
 
 fn start(major: u32) -> ThrowAway {
@@ -209,12 +227,19 @@ struct Score {
 
 impl Score {
     fn total(&self) -> Tally {
-        self.by.values().fold(Tally::default(), |sum, tally| Tally {
-            waits: sum.waits + tally.waits,
-            right: sum.right + tally.right,
-            wrong: sum.wrong + tally.wrong,
-            unresolved: sum.unresolved + tally.unresolved,
-        })
+        let tallies = self.by.values();
+        tallies.fold(Tally::default(), |sum, tally| sum.and(tally))
+    }
+}
+
+impl Tally {
+    fn and(&self, other: &Self) -> Self {
+        Self {
+            waits: self.waits + other.waits,
+            right: self.right + other.right,
+            wrong: self.wrong + other.wrong,
+            unresolved: self.unresolved + other.unresolved,
+        }
     }
 }
 
