@@ -165,7 +165,10 @@ impl<'s> Stage<'s> {
         let mut client = self.client("poll");
         let begun = Instant::now();
         while !client.query_one(condition, &[]).unwrap().get::<_, bool>(0) {
-            assert!(begun.elapsed() < SOON, "never came about: {condition}");
+            if begun.elapsed() > SOON {
+                let activity = activity(&mut client);
+                panic!("never came about: {condition}\n{activity}");
+            }
             sleep(Duration::from_millis(2));
         }
     }
@@ -235,4 +238,12 @@ impl Drop for Waiter {
 pub(crate) fn pid(client: &mut Client) -> i32 {
     let row = client.query_one("select pg_backend_pid()", &[]).unwrap();
     row.get(0)
+}
+
+/// Tells what every session is at.
+fn activity(client: &mut Client) -> String {
+    let all =
+        "select string_agg(concat_ws(' ', pid, application_name, state, wait_event, query), e'\n')
+                 from pg_stat_activity";
+    client.query_one(all, &[]).unwrap().get(0)
 }

@@ -3,6 +3,7 @@
 mod advisory;
 mod deadlocks;
 mod keys;
+mod pages;
 mod parallel;
 mod prepared;
 mod relations;
@@ -26,8 +27,10 @@ macro_rules! situations {
 situations! {
     rows::one_waiter_on_one_row,
     rows::three_waiters_on_one_row,
+    rows::a_chain_over_two_tables,
     rows::a_row_locked_in_a_savepoint,
     rows::a_key_share_is_in_no_updates_way,
+    rows::a_cascade_waits_for_a_row,
     rows::two_share_a_row_that_is_deleted,
     prepared::a_prepared_transaction_holds_a_row,
     prepared::two_prepared_transactions_share_a_table,
@@ -44,6 +47,8 @@ situations! {
     relations::a_partition_is_told_with_the_table_above,
     relations::a_table_of_another_database,
     relations::a_schema_is_dropped_behind_who_fills_it,
+    pages::an_index_page_is_waited_for,
+    pages::a_table_is_extended_by_one_after_another,
     advisory::an_idle_session_holds_an_advisory_lock,
     advisory::equal_numbers_of_two_shapes_are_two_locks,
     advisory::shared_advisory_locks_are_in_the_way_of_an_exclusive_one,
@@ -61,6 +66,6 @@ situations! {
     servers_own::a_vacuum_against_wraparound_holds_a_table,
     servers_own::an_index_is_built_beside_an_old_transaction,
     servers_own::a_safe_snapshot_waits_for_a_writer,
+    servers_own::a_safe_snapshot_waits_for_a_prepared_transaction,
     servers_own::a_commit_with_notify_waits_for_another,
-    servers_own::an_index_page_is_waited_for,
 }

@@ -11,10 +11,11 @@ const UPDATE: &str = "update hot set n = n + 1 where id = 1";
 
 pub(crate) fn a_prepared_transaction_holds_a_row(stage: &mut Stage<'_>) {
     prepare(stage, UPDATE, "payment-17");
-    let _victim = stage.behind("victim", UPDATE);
+    let victim = stage.behind("victim", UPDATE);
 
     let seen = stage.look();
 
+    assert_eq!(seen.truth.blockers[&victim.pid], [0].into());
     seen.has_edges(&["victim => payment-17: public.hot"]);
     seen.has_roots(&["payment-17"]);
     let root = seen.node("payment-17");
@@ -27,10 +28,12 @@ pub(crate) fn a_prepared_transaction_holds_a_row(stage: &mut Stage<'_>) {
 pub(crate) fn two_prepared_transactions_share_a_table(stage: &mut Stage<'_>) {
     prepare(stage, "lock table hot in share mode", "export-1");
     prepare(stage, "lock table hot in share mode", "export-2");
-    let _victim = stage.behind("victim", UPDATE);
+    let victim = stage.behind("victim", UPDATE);
 
     let seen = stage.look();
 
+    // Two of them are one to the server.
+    assert_eq!(seen.truth.blockers[&victim.pid], [0].into());
     seen.has_edges(&[
         "victim => export-1: public.hot",
         "victim => export-2: public.hot",

@@ -1,4 +1,4 @@
-//! Waits for the server's own processes, its commits, its snapshots and its files.
+//! Waits for the server's own processes, its commits and its snapshots.
 
 use pgjam::graph::view::Autovacuum;
 
@@ -39,25 +39,27 @@ pub(crate) fn a_vacuum_against_wraparound_holds_a_table(stage: &mut Stage<'_>) {
 pub(crate) fn an_index_is_built_beside_an_old_transaction(stage: &mut Stage<'_>) {
     let _writer = stage.holds("writer", "insert into hot values (11, 0)");
     let _indexer = stage.behind("indexer", "create index concurrently on hot (n)");
+    let _keeper = stage.behind("keeper", "vacuum hot");
 
     let seen = stage.look();
 
-    seen.has_edges(&["indexer => writer: a virtual transaction"]);
+    seen.has_edges(&[
+        "indexer => writer: a virtual transaction",
+        "keeper => indexer: public.hot",
+    ]);
     seen.has_roots(&["writer"]);
     seen.has_chains(&["writer holds its transaction open"]);
+    seen.has_amplifiers(&["indexer"]);
 }
+
+const WRITE: &str =
+    "set transaction isolation level serializable; update hot set n = 1 where id = 1";
+const BACK_UP: &str = "begin isolation level serializable read only deferrable; select from hot";
 
 /// The server's function says nothing about it.
 pub(crate) fn a_safe_snapshot_waits_for_a_writer(stage: &mut Stage<'_>) {
-    let mut writer = stage.client("writer");
-    writer
-        .batch_execute("begin isolation level serializable; update hot set n = 1 where id = 1")
-        .unwrap();
-    let _backup = stage.behind_for(
-        "SafeSnapshot",
-        "backup",
-        "begin isolation level serializable read only deferrable; select from hot",
-    );
+    let _writer = stage.holds("writer", WRITE);
+    let _backup = stage.behind_for("SafeSnapshot", "backup", BACK_UP);
 
     let seen = stage.look();
 
@@ -66,6 +68,21 @@ pub(crate) fn a_safe_snapshot_waits_for_a_writer(stage: &mut Stage<'_>) {
     seen.has_roots(&["writer"]);
     seen.has_chains(&["writer holds back a safe snapshot"]);
     assert!(seen.view().without_holder.is_empty());
+}
+
+/// Which of the prepared transactions it is the server tells nobody.
+pub(crate) fn a_safe_snapshot_waits_for_a_prepared_transaction(stage: &mut Stage<'_>) {
+    let mut writer = stage.holds("writer", WRITE);
+    writer
+        .batch_execute("prepare transaction 'payment-17'")
+        .unwrap();
+    let _backup = stage.behind_for("SafeSnapshot", "backup", BACK_UP);
+
+    let seen = stage.look();
+
+    assert!(seen.truth.blockers.is_empty());
+    seen.has_edges(&["backup => owner a prepared transaction: safe snapshot"]);
+    seen.has_roots(&["owner a prepared transaction"]);
 }
 
 /// Commits that NOTIFY go one at a time, and the first waits for a standby that is not there.
@@ -99,27 +116,4 @@ fn until_commits_wait(stage: &Stage<'_>) {
     let probe = stage.waiting(probe, commits, "wait_event = 'SyncRep'");
     // Cancelled, it would go on with the next commit.
     stage.run(&format!("select pg_terminate_backend({})", probe.pid));
-}
-
-/// One who merges the pending entries of an index, slowly, holds its first page.
-pub(crate) fn an_index_page_is_waited_for(stage: &mut Stage<'_>) {
-    stage.run(
-        "create table word (letters int[]);
-         create index word_letters on word using gin (letters) with (fastupdate = on);
-         insert into word select array[n, n + 1, n + 2] from generate_series(1, 3000) n",
-    );
-    let mut holder = stage.client("holder");
-    holder
-        .batch_execute("set vacuum_cost_delay = 10; set vacuum_cost_limit = 1")
-        .unwrap();
-    let is_at_it = "exists (select from pg_locks where locktype = 'page')";
-    let _holder = stage.waiting(holder, "vacuum word", is_at_it);
-    let clean = "select gin_clean_pending_list('word_letters')";
-    let _waiter = stage.behind("waiter", clean);
-
-    let seen = stage.look();
-
-    seen.has_edges(&["waiter => holder: public.word"]);
-    seen.has_roots(&["holder"]);
-    assert_eq!(seen.edge("waiter").lock.kind, "page");
 }

@@ -93,24 +93,26 @@ pub(crate) fn a_truncation_waits_for_a_reader_of_what_refers(stage: &mut Stage<'
     seen.has_amplifiers(&["cleaner"]);
 }
 
-/// What a reader has taken beside the lock table moves there when somebody asks for more.
+/// What is taken beside the lock table moves there when somebody asks for more.
 pub(crate) fn a_weak_lock_leaves_the_fast_path_to_be_in_the_way(stage: &mut Stage<'_>) {
-    let _writer = stage.holds("writer", "update hot set n = 1; update child set id = id");
-    let _elsewhere = stage.holds("elsewhere", "update child set id = id");
+    let _bystander = stage.holds("bystander", "update child set id = id");
+    let _writer = stage.holds("writer", "update child set id = id; update hot set n = 1");
+    let _row = stage.behind("row", "update hot set n = 2 where id = 1");
     let _migrator = stage.behind("migrator", ALTER);
-    let _follower = stage.behind("follower", "update hot set n = 2");
 
     let seen = stage.look();
 
     seen.has_edges(&[
+        "row => writer: public.hot",
         "migrator => writer: public.hot",
-        "follower -> migrator: public.hot",
+        "migrator => row: public.hot",
     ]);
     seen.has_roots(&["writer"]);
-    let of_hot = seen
-        .snapshot
-        .locks
-        .iter()
-        .filter(|lock| lock.target.relation.is_some());
-    assert!(of_hot.clone().any(|lock| lock.granted && !lock.fastpath));
+    let locks = seen.snapshot.locks.iter();
+    let (beside, within): (Vec<_>, Vec<_>) = locks
+        .filter(|lock| &*lock.target.locktype == "relation")
+        .partition(|lock| lock.fastpath);
+    assert!(!beside.is_empty() && !within.is_empty());
+    assert!(within.iter().all(|lock| lock.target == within[0].target));
+    assert!(beside.iter().all(|lock| lock.target != within[0].target));
 }
