@@ -15,6 +15,7 @@ use std::collections::{HashMap, HashSet};
 
 use petgraph::graph::NodeIndex;
 
+use super::queue::Queued;
 use super::{Contended, Wait};
 use crate::time::{Span, Timestamp};
 
@@ -238,6 +239,23 @@ impl Search<'_, '_, '_> {
     fn is_there(&self, target: usize, place: usize) -> bool {
         let since = self.detector.entry_since(target, place);
         since.is_some_and(|since| since <= self.at)
+    }
+}
+
+impl Contended<'_> {
+    /// Tells whether in this order everybody in the queue has somebody in its way.
+    fn gives_reasons(&self, order: &Order) -> bool {
+        let entries = self.queue.entries();
+        order.iter().enumerate().all(|(nth, &place)| {
+            let Queued { node, request, .. } = entries[place];
+            let ahead = order[..nth]
+                .iter()
+                .map(|&place| entries[place].request.mode);
+            let held = self.holders.iter().filter(|&&(holder, _)| holder != node);
+            ahead
+                .chain(held.map(|&(_, mode)| mode))
+                .any(|mode| mode.conflicts_with(request.mode))
+        })
     }
 }
 

@@ -22,6 +22,7 @@
 //! Nothing here can fail and nothing here does I/O.
 
 mod blame;
+mod build;
 pub mod chain;
 mod detector;
 mod edges;
@@ -41,18 +42,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use petgraph::Direction;
-use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::pg::{LockMode, Pid};
-use crate::sample::{Lock, LockTarget, Prepared, Session, Snapshot, Tick};
-use crate::time::{Span, Timestamp};
+use crate::sample::{Lock, Prepared, Session, Snapshot};
+use crate::time::Span;
 
 pub use blame::Blame;
-use detector::{Detector, Order};
 pub use edges::Soft;
 pub use order::Certainty;
-use queue::{Queue, Queued};
+use queue::Queue;
 use reach::Reach;
 pub use table::{Basis, Row, Rung, Table};
 pub use wanted::{Wanted, WantedLock};
@@ -101,23 +100,6 @@ struct Contended<'a> {
     queue: Queue<'a>,
 }
 
-impl Contended<'_> {
-    /// Tells whether in this order everybody in the queue has somebody in its way.
-    fn gives_reasons(&self, order: &Order) -> bool {
-        let entries = self.queue.entries();
-        order.iter().enumerate().all(|(nth, &place)| {
-            let Queued { node, request, .. } = entries[place];
-            let ahead = order[..nth]
-                .iter()
-                .map(|&place| entries[place].request.mode);
-            let held = self.holders.iter().filter(|&&(holder, _)| holder != node);
-            ahead
-                .chain(held.map(|&(_, mode)| mode))
-                .any(|mode| mode.conflicts_with(request.mode))
-        })
-    }
-}
-
 /// Who waits for whom at one instant.
 #[derive(Debug)]
 pub struct WaitGraph<'a> {
@@ -139,261 +121,6 @@ pub struct WaitGraph<'a> {
 }
 
 impl<'a> WaitGraph<'a> {
-    /// Reads a snapshot.
-    #[must_use]
-    pub fn of(snapshot: &'a Snapshot) -> Self {
-        let mut graph = Self {
-            snapshot,
-            sessions: snapshot
-                .sessions
-                .iter()
-                .map(|session| (session.pid, session))
-                .collect(),
-            owned: HashMap::new(),
-            nodes: HashMap::new(),
-            graph: DiGraph::new(),
-            waits: HashMap::new(),
-            snapshot_waits: HashMap::new(),
-            targets: Vec::new(),
-            blame: Vec::new(),
-            cyclic: HashSet::new(),
-            reach: OnceCell::new(),
-        };
-        for lock in &snapshot.locks {
-            graph.owned.entry(&lock.owner).or_default().push(lock);
-        }
-        let gids = graph.gids();
-        for entries in contended(&snapshot.locks) {
-            graph.add_target(&entries, &gids);
-        }
-        graph.add_snapshot_waits();
-        graph.rearrange();
-        graph.connect();
-        let mut order = kosaraju_scc(&graph.graph);
-        if order.iter().any(|members| members.len() > 1) {
-            graph.leave_queues(&order);
-            order = kosaraju_scc(&graph.graph);
-        }
-        graph.blame = blame::divide(&graph.graph, &order);
-        graph.cyclic = order
-            .into_iter()
-            .filter(|members| members.len() > 1)
-            .flatten()
-            .collect();
-        graph
-    }
-
-    /// Finds the gid of each prepared transaction by its owner in the lock table.
-    ///
-    /// The owner's granted `transactionid` entry names the transaction, and that the gid.
-    fn gids(&self) -> HashMap<&'a str, Arc<str>> {
-        let by_xid: HashMap<_, _> = self
-            .snapshot
-            .prepared
-            .iter()
-            .map(|p| (p.transaction, &p.gid))
-            .collect();
-        let entries = self
-            .snapshot
-            .locks
-            .iter()
-            .filter(|lock| lock.pid.is_none() && lock.granted);
-        entries
-            .filter_map(|lock| {
-                let gid = by_xid.get(&lock.target.transactionid?)?;
-                Some((&*lock.owner, Arc::clone(gid)))
-            })
-            .collect()
-    }
-
-    /// Gives the node of an entry's owner, making it if it is new.
-    fn node(&mut self, lock: &Lock, gids: &HashMap<&str, Arc<str>>) -> NodeIndex {
-        self.node_of(match lock.pid {
-            Some(pid) => Party::Backend(self.leader(pid)),
-            None => match gids.get(&*lock.owner) {
-                Some(gid) => Party::Prepared(Arc::clone(gid)),
-                None => Party::Unlisted(Arc::clone(&lock.owner)),
-            },
-        })
-    }
-
-    fn node_of(&mut self, party: Party) -> NodeIndex {
-        let graph = &mut self.graph;
-        *self
-            .nodes
-            .entry(party)
-            .or_insert_with_key(|party| graph.add_node(party.clone()))
-    }
-
-    /// Gives the leader of a parallel worker, and anyone else as they are.
-    fn leader(&self, pid: Pid) -> Pid {
-        self.sessions
-            .get(&pid)
-            .and_then(|session| session.leader_pid)
-            .unwrap_or(pid)
-    }
-
-    /// Takes up one contended target: its holders, its queue, and the hard edges between.
-    fn add_target(&mut self, entries: &[&'a Lock], gids: &HashMap<&str, Arc<str>>) {
-        let mut holders = Vec::new();
-        let mut requests = Vec::new();
-        for &lock in entries {
-            let node = self.node(lock, gids);
-            if lock.granted {
-                holders.push((node, lock.mode));
-            } else {
-                requests.push((node, lock, self.wait_start(lock)));
-            }
-        }
-        let queue = Queue::of(requests, &holders);
-        for (place, entry) in queue.entries().iter().enumerate() {
-            let (node, request) = (entry.node, entry.request);
-            let conflicting = holders
-                .iter()
-                .filter(|(_, mode)| mode.conflicts_with(request.mode));
-            // The same node is itself, or another member of its lock group.
-            let mut hard: Vec<NodeIndex> = conflicting
-                .clone()
-                .map(|&(holder, _)| holder)
-                .filter(|&holder| holder != node)
-                .collect();
-            hard.sort_unstable();
-            hard.dedup();
-            let wait = Wait {
-                request,
-                hard,
-                within_group: &*request.target.locktype == "extend"
-                    && conflicting.clone().any(|&(holder, _)| holder == node),
-                target: self.targets.len(),
-                place,
-            };
-            self.waits.entry(node).or_default().push(wait);
-        }
-        let held = entries.iter().copied().filter(|lock| lock.granted);
-        self.targets.push(Contended {
-            holders,
-            held: held.collect(),
-            queue,
-        });
-    }
-
-    /// Puts queues in the order that the server's deadlock detector has given them.
-    fn rearrange(&mut self) {
-        let Tick {
-            at,
-            deadlock_timeout,
-            ..
-        } = self.snapshot.tick;
-        let is_old = |wait: &&Wait<'_>| {
-            let since = self.targets[wait.target].queue.entries()[wait.place].since();
-            since.is_some_and(|since| at.since(since) > deadlock_timeout)
-        };
-        let mut old = self.waits.values().flatten().filter(is_old);
-        // A circle takes two targets.
-        let Some(one) = old.next() else { return };
-        if old.all(|wait| wait.target == one.target) {
-            return;
-        }
-        let circles = self.reach().cycles();
-        let orders = Detector::new(&self.targets, &self.waits).run(circles, at, deadlock_timeout);
-        if orders.is_empty() {
-            return;
-        }
-        for (target, order) in orders {
-            let queue = &mut self.targets[target].queue;
-            *queue = queue.put(&order);
-            for (place, entry) in queue.entries().iter().enumerate() {
-                let waits = self.waits.entry(entry.node).or_default();
-                for wait in waits {
-                    if wait.target == target && std::ptr::eq(wait.request, entry.request) {
-                        wait.place = place;
-                    }
-                }
-            }
-        }
-        self.reach = OnceCell::new();
-    }
-
-    /// Takes up those who wait for others without any lock, to read what never has to be undone.
-    fn add_snapshot_waits(&mut self) {
-        for wait in &self.snapshot.safe_snapshots {
-            let waiter = self.node_of(Party::Backend(self.leader(wait.waiter)));
-            let blocker = self.node_of(match wait.blocker {
-                Pid(0) => Party::Unlisted("a prepared transaction".into()),
-                pid => Party::Backend(self.leader(pid)),
-            });
-            if waiter != blocker {
-                self.snapshot_waits.entry(waiter).or_default().push(blocker);
-            }
-        }
-    }
-
-    /// Gives the start of a wait; none where the server does not say or says it wrongly.
-    ///
-    /// `waitstart` may hold the value of an earlier wait: one from before the statement or the
-    /// transaction began is no answer.
-    fn wait_start(&self, request: &Lock) -> Option<Timestamp> {
-        let since = request.waitstart?;
-        let session = self.sessions.get(&request.pid?);
-        let began = session.and_then(|session| session.query_start.max(session.xact_start));
-        began.is_none_or(|began| since >= began).then_some(since)
-    }
-
-    /// Draws the edges that carry blame.
-    fn connect(&mut self) {
-        let mut edges = Vec::new();
-        for (&node, waits) in &self.waits {
-            for wait in waits {
-                if wait.hard.is_empty() {
-                    let blamed = self.blamed(wait);
-                    edges.extend(blamed.into_iter().map(|blocker| (node, blocker)));
-                } else {
-                    edges.extend(wait.hard.iter().map(|&blocker| (node, blocker)));
-                }
-            }
-        }
-        for (&node, blockers) in &self.snapshot_waits {
-            edges.extend(blockers.iter().map(|&blocker| (node, blocker)));
-        }
-        edges.sort_unstable();
-        edges.dedup();
-        for (waiter, blocker) in edges {
-            self.graph.add_edge(waiter, blocker, ());
-        }
-    }
-
-    /// Takes the places in queues that lead in a circle out of the blame, where a wait has others:
-    /// the server puts such a queue in another order, and what is left is what it waits for then.
-    ///
-    /// `components` are those of the graph as it is drawn.
-    fn leave_queues(&mut self, components: &[Vec<NodeIndex>]) {
-        let mut kept: HashMap<NodeIndex, HashSet<NodeIndex>> = HashMap::new();
-        for members in components.iter().filter(|members| members.len() > 1) {
-            let members: HashSet<NodeIndex> = members.iter().copied().collect();
-            for &node in &members {
-                let blockers = kept.entry(node).or_default();
-                blockers.extend(self.snapshot_waits(node));
-                for wait in self.waits(node) {
-                    let mut apart = self.ahead(wait).filter(|other| !members.contains(other));
-                    match apart.next() {
-                        _ if !wait.hard.is_empty() => blockers.extend(&wait.hard),
-                        Some(first) => blockers.extend(std::iter::once(first).chain(apart)),
-                        None => blockers.extend(self.blamed(wait)),
-                    }
-                }
-            }
-        }
-        self.graph.retain_edges(|graph, edge| {
-            let ends = graph.edge_endpoints(edge);
-            ends.is_none_or(|(waiter, _)| !kept.contains_key(&waiter))
-        });
-        for (waiter, blockers) in kept {
-            for blocker in blockers {
-                self.graph.add_edge(waiter, blocker, ());
-            }
-        }
-    }
-
     /// Gives whom a node waits for to take a safe snapshot: a deferrable transaction reads only
     /// when no writer can make what it sees inconsistent any more.
     #[must_use]
@@ -549,24 +276,6 @@ impl<'a> WaitGraph<'a> {
         let mut ahead = queue.conflicting(wait.place).map(|entry| entry.node);
         queues.then(|| ahead.find(|&node| node != own)).flatten()
     }
-}
-
-/// Groups the entries of each target that somebody waits for, in a stable order.
-fn contended(locks: &[Lock]) -> Vec<Vec<&Lock>> {
-    let wanted: HashSet<&LockTarget> = locks
-        .iter()
-        .filter(|lock| !lock.granted)
-        .map(|lock| &lock.target)
-        .collect();
-    let mut targets: HashMap<&LockTarget, Vec<&Lock>> = HashMap::new();
-    for lock in locks {
-        if !lock.fastpath && wanted.contains(&lock.target) {
-            targets.entry(&lock.target).or_default().push(lock);
-        }
-    }
-    let mut targets: Vec<_> = targets.into_iter().collect();
-    targets.sort_unstable_by_key(|&(target, _)| target);
-    targets.into_iter().map(|(_, entries)| entries).collect()
 }
 
 #[cfg(test)]

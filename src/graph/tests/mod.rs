@@ -7,7 +7,8 @@ mod order;
 
 use super::*;
 use crate::pg::{Oid, Xid};
-use crate::sample::{Prepared, SafeSnapshotWait, State, Tick};
+use crate::sample::{LockTarget, Prepared, SafeSnapshotWait, State, Tick};
+use crate::time::Timestamp;
 
 /// Microseconds after which everything in these tests is looked at.
 const NOW: Timestamp = Timestamp::from_micros(10_000_000);
