@@ -25,9 +25,9 @@ with activity as materialized (
 -- A fast-path entry is read apart from the rest and blocks nobody; it is kept for the table it names.
 -- In front stands what every later pass reads of every entry.
 entry as materialized (
-    select granted, fastpath, ordinality, locktype, mode, virtualtransaction as owner, pid,
+    select granted, fastpath, locktype, mode, virtualtransaction as owner, pid,
            database, relation, page, tuple, virtualxid, transactionid, classid, objid, objsubid, waitstart
-      from pg_catalog.pg_lock_status() with ordinality
+      from pg_catalog.pg_lock_status()
      where exists (select from activity where wait_event_type = 'Lock')
        and (not fastpath or locktype = 'relation' and mode <> 'AccessShareLock')
        and mode <> 'SIReadLock'
@@ -40,7 +40,7 @@ waiting as materialized (
 -- tell targets apart. Composing a text of them takes several times as long as comparing them, IS NOT
 -- DISTINCT FROM compares each with each, and xid has no order, which IN over rows would want.
 held as materialized (
-    select ordinality, owner, pid, locktype
+    select *
       from entry h
      where granted
        and not fastpath
@@ -72,16 +72,18 @@ told as (
            and owner in (select owner from involved)
         or locktype = 'relation' and mode <> 'AccessShareLock'
            and owner in (select owner from involved where locktype in ('transactionid', 'spectoken'))
-        or not fastpath
-           and ordinality in (select ordinality from held)
+    union all
+    select * from held
 )
+-- One shape for all; the fewer columns, the less each row costs.
 select 'session'             as kind,
+       -- A lock entry's start of the wait, a prepared transaction's PREPARE, the tick.
        null::timestamptz     as at,
        null::bigint          as server_us,
        null::bigint          as hidden,
        pid,
-       backend_start,
-       leader_pid,
+       -- A parallel worker's leader, who is in the way of a safe snapshot.
+       leader_pid            as other_pid,
        backend_type,
        datid                 as database,
        usesysid              as role,
@@ -94,28 +96,26 @@ select 'session'             as kind,
        case when $3::boolean or query_id is null or query_id not in (select pg_catalog.unnest($2::bigint[]))
             then pg_catalog.substr(pg_catalog.textsend(query), 1, 65536)
        end                   as query,
+       backend_start,
        xact_start,
        query_start,
        state_change,
-       backend_xid,
+       -- A session's own, one that is locked, a prepared one.
+       backend_xid           as xid,
        backend_xmin,
+       -- An owner in the lock table, a prepared transaction's gid.
        null::text            as owner,
        null::text            as locktype,
        null::oid             as relation,
        null::integer         as page,
        null::smallint        as tuple,
        null::text            as virtualxid,
-       null::xid             as transactionid,
        null::oid             as classid,
        null::oid             as objid,
        null::smallint        as objsubid,
        null::text            as mode,
        null::boolean         as granted,
-       null::boolean         as fastpath,
-       null::timestamptz     as waitstart,
-       null::text            as gid,
-       null::timestamptz     as prepared,
-       null::integer         as blocker
+       null::boolean         as fastpath
   from activity
  where state in ('active', 'fastpath function call', 'idle in transaction', 'idle in transaction (aborted)')
        and backend_type <> 'walsender'
@@ -126,16 +126,16 @@ select 'session'             as kind,
        and state_change > $1::timestamptz and state_change <= pg_catalog.statement_timestamp()
     or pid in (select i.pid from involved i)
 union all
-select 'lock', null, null, null,
-       pid, null, null, null, database, null, null, null, null, null, null, null, null, null, null, null, null, null,
-       owner, locktype, relation, page, tuple, virtualxid, transactionid, classid, objid, objsubid,
-       mode, granted, fastpath, waitstart, null, null, null
+select 'lock', waitstart, null, null,
+       pid, null, null, database, null, null, null, null, null, null, null, null, null, null, null, null,
+       transactionid, null,
+       owner, locktype, relation, page, tuple, virtualxid, classid, objid, objsubid, mode, granted, fastpath
   from told
 union all
-select 'prepared', null, null, null,
-       null, null, null, null, p.dbid, p.ownerid, null, null, null, null, null, null, null, null, null, null, null, null,
-       null, null, null, null, null, null, p.transaction, null, null, null,
-       null, null, null, null, p.gid, p.prepared, null
+select 'prepared', p.prepared, null, null,
+       null, null, null, p.dbid, p.ownerid, null, null, null, null, null, null, null, null, null, null, null,
+       p.transaction, null,
+       p.gid, null, null, null, null, null, null, null, null, null, null, null
   from pg_catalog.pg_prepared_xact() p
  where exists (select from held where pid is null)
    and p.transaction in (select e.transactionid
@@ -144,9 +144,9 @@ select 'prepared', null, null, null,
 union all
 -- A deferrable transaction waits for others without a lock; 0 is a prepared one, whose name nobody tells.
 select 'safe snapshot', null, null, null,
-       a.pid, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null,
-       null, null, null, null, null, null, null, null, null, null,
-       null, null, null, null, null, null, blocker
+       a.pid, blocker, null, null, null, null, null, null, null, null, null, null, null, null, null, null,
+       null, null,
+       null, null, null, null, null, null, null, null, null, null, null, null
   from activity a, pg_catalog.unnest(pg_catalog.pg_safe_snapshot_blocking_pids(a.pid)) blocker
  where a.wait_event = 'SafeSnapshot'
 union all
@@ -156,6 +156,6 @@ select 'tick',
        pg_catalog.statement_timestamp(),
        (extract(epoch from pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp()) * 1000000)::bigint,
        (select pg_catalog.count(*) from activity where datid <> 0 and (backend_start is null or state = 'disabled')),
-       null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null,
-       null, null, null, null, null, null, null, null, null, null,
-       null, null, null, null, null, null, null
+       null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null,
+       null, null,
+       null, null, null, null, null, null, null, null, null, null, null, null

@@ -184,7 +184,7 @@ impl Decoder {
                 b"prepared" => look.prepared.push(self.prepared(row)?),
                 b"safe snapshot" => look.safe_snapshots.push(SafeSnapshotWait {
                     waiter: Pid(self.columns.get(row, "pid")?),
-                    blocker: Pid(self.columns.get(row, "blocker")?),
+                    blocker: Pid(self.columns.get(row, "other_pid")?),
                 }),
                 _ => {
                     look.at = self.instant(row, "at")?.unwrap_or_default();
@@ -214,7 +214,7 @@ impl Decoder {
             pid: Pid(self.columns.get(row, "pid")?),
             // Null only where the role may not see it.
             backend_start: self.instant(row, "backend_start")?.unwrap_or_default(),
-            leader_pid: self.columns.get::<Option<i32>>(row, "leader_pid")?.map(Pid),
+            leader_pid: self.columns.get::<Option<i32>>(row, "other_pid")?.map(Pid),
             backend_type: self.word(row, "backend_type")?.unwrap_or_default(),
             database: self.oid(row, "database")?.filter(|oid| oid.0 != 0),
             role: self.oid(row, "role")?.filter(|oid| oid.0 != 0),
@@ -232,7 +232,7 @@ impl Decoder {
             xact_start: self.instant(row, "xact_start")?,
             query_start: self.instant(row, "query_start")?,
             state_change: self.instant(row, "state_change")?,
-            backend_xid: self.xid(row, "backend_xid")?,
+            backend_xid: self.xid(row, "xid")?,
             backend_xmin: self.xid(row, "backend_xmin")?,
         })
     }
@@ -252,7 +252,7 @@ impl Decoder {
                 page: self.columns.get(row, "page")?,
                 tuple: self.columns.get(row, "tuple")?,
                 virtualxid: self.word(row, "virtualxid")?,
-                transactionid: self.xid(row, "transactionid")?,
+                transactionid: self.xid(row, "xid")?,
                 classid: self.oid(row, "classid")?,
                 objid: self.oid(row, "objid")?,
                 objsubid: self.columns.get(row, "objsubid")?,
@@ -260,17 +260,17 @@ impl Decoder {
             mode,
             granted: self.columns.get(row, "granted")?,
             fastpath: self.columns.get(row, "fastpath")?,
-            waitstart: self.instant(row, "waitstart")?,
+            waitstart: self.instant(row, "at")?,
         }))
     }
 
     fn prepared(&self, row: &Row) -> Result<Prepared, SampleError> {
-        let gid: Bytes<'_> = self.columns.get(row, "gid")?;
-        let transaction: TransactionId = self.columns.get(row, "transactionid")?;
+        let gid: Bytes<'_> = self.columns.get(row, "owner")?;
+        let transaction: TransactionId = self.columns.get(row, "xid")?;
         Ok(Prepared {
             transaction: transaction.0,
             gid: gid.text(),
-            prepared: self.instant(row, "prepared")?.unwrap_or_default(),
+            prepared: self.instant(row, "at")?.unwrap_or_default(),
             owner: Oid(self.columns.get(row, "role")?),
             database: Oid(self.columns.get(row, "database")?),
         })
