@@ -5,7 +5,7 @@
 -- since   14 (query_id, pg_locks.waitstart)
 -- needs   pg_read_all_stats, or the rows of other roles come back blank
 -- cost    one pass over the activity; one over the lock table, only when somebody waits for a lock: on 15.18
---         0.4 to 0.7 ms of CPU with 100 to 500 idle sessions, 10 us a session in a queue of 100 to 1,000,
+--         0.3 to 0.6 ms of CPU with 100 to 500 idle sessions, 7 to 11 us a session in a queue of 100 to 1,000,
 --         1 us for each other lock entry (benches/server)
 --
 -- $1 the instant of the last tick: who became idle since is told once more, with its last statement;
