@@ -11,6 +11,7 @@
 //!
 //! Who was there then and has left is not seen any more, so what is found is called unknown.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 use petgraph::graph::NodeIndex;
@@ -19,8 +20,11 @@ use super::queue::Queued;
 use super::{Contended, Wait};
 use crate::time::{Span, Timestamp};
 
-/// Circles through more parties are left as they are.
+/// Circles through more parties are left as they are: a search goes as deep as they are long.
 const MOST_MEMBERS: usize = 300;
+
+/// After so many entries looked at it is enough: some milliseconds, for all circles together.
+const MOST_STEPS: usize = 200_000;
 
 /// So many places in queues may be exchanged to dissolve one circle.
 const MOST_CONSTRAINTS: usize = 8;
@@ -51,6 +55,9 @@ pub(super) struct Detector<'g, 'a> {
     pub(super) targets: &'g [Contended<'a>],
     pub(super) waits: &'g HashMap<NodeIndex, Vec<Wait<'a>>>,
     orders: HashMap<usize, Order>,
+    /// Which circle each member is in; no way that leaves it leads back.
+    circle_of: HashMap<NodeIndex, usize>,
+    steps_left: Cell<usize>,
 }
 
 impl<'g, 'a> Detector<'g, 'a> {
@@ -62,6 +69,8 @@ impl<'g, 'a> Detector<'g, 'a> {
             targets,
             waits,
             orders: HashMap::new(),
+            circle_of: HashMap::new(),
+            steps_left: Cell::new(MOST_STEPS),
         }
     }
 
@@ -73,9 +82,13 @@ impl<'g, 'a> Detector<'g, 'a> {
         now: Timestamp,
         timeout: Span,
     ) -> HashMap<usize, Order> {
-        let members = circles.filter(|members| members.len() <= MOST_MEMBERS);
+        let circles = circles.filter(|members| members.len() <= MOST_MEMBERS);
+        self.circle_of = circles
+            .enumerate()
+            .flat_map(|(circle, members)| members.iter().map(move |&node| (node, circle)))
+            .collect();
+        let members = self.circle_of.keys();
         let mut checks: Vec<(Timestamp, NodeIndex)> = members
-            .flatten()
             .filter_map(|&node| Some((self.since(node)?, node)))
             .filter(|&(since, _)| now.since(since) > timeout)
             .collect();
@@ -101,6 +114,10 @@ impl<'g, 'a> Detector<'g, 'a> {
         self.targets[target].queue.entries()[place].since()
     }
 
+    fn count_a_step(&self) {
+        self.steps_left.set(self.steps_left.get().saturating_sub(1));
+    }
+
     fn check(&mut self, start: NodeIndex, at: Timestamp) {
         let mut constraints = Vec::new();
         if let Some(orders) = self.dissolve(start, at, &mut constraints)
@@ -121,6 +138,7 @@ impl<'g, 'a> Detector<'g, 'a> {
     ) -> Option<HashMap<usize, Order>> {
         let orders = self.with(constraints)?;
         match self.verdict(start, at, &orders, constraints) {
+            _ if self.steps_left.get() == 0 => None,
             Verdict::Free => Some(orders),
             Verdict::Hard => None,
             Verdict::Soft(_) if constraints.len() == MOST_CONSTRAINTS => None,
@@ -196,6 +214,11 @@ struct Search<'s, 'g, 'a> {
 
 impl Search<'_, '_, '_> {
     fn leads_back(&mut self, node: NodeIndex) -> bool {
+        let circle_of = &self.detector.circle_of;
+        if self.detector.steps_left.get() == 0 || circle_of.get(&node) != circle_of.get(&self.start)
+        {
+            return false;
+        }
         if !self.passed.insert(node) {
             return node == self.start;
         }
@@ -205,6 +228,7 @@ impl Search<'_, '_, '_> {
             if !self.is_there(target, wait.place) {
                 continue;
             }
+            detector.count_a_step();
             if wait.hard.iter().any(|&holder| self.leads_back(holder)) {
                 return true;
             }
@@ -218,6 +242,7 @@ impl Search<'_, '_, '_> {
                 if place == wait.place {
                     break;
                 }
+                self.detector.count_a_step();
                 let other = &entries[place];
                 if other.node != node
                     && other.request.mode.conflicts_with(wait.request.mode)

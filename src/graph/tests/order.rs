@@ -227,3 +227,28 @@ fn however_long_a_queue_is_it_is_read_without_recursion() {
     assert_eq!(graph.roots(), [one]);
     assert_eq!(graph.cycles().count(), 0);
 }
+
+#[test]
+fn a_tangle_of_circles_is_given_up_in_time() {
+    // Everybody holds a table weakly and waits for the next one, each behind all the others.
+    let mut locks = Vec::new();
+    for pid in 1..=250_i32 {
+        let (own, next) = (pid.cast_unsigned() % 5, (pid.cast_unsigned() + 1) % 5);
+        locks.push(holds(pid, table(own), AccessShare));
+        let mode = if pid % 3 == 0 { Share } else { RowExclusive };
+        locks.push(entry(pid, table(next), mode, Some(i64::from(pid) * 3)));
+    }
+    for table_number in 0..5 {
+        let pid = 1_000 + i32::try_from(table_number).unwrap();
+        locks.push(holds(pid, table(table_number), ShareUpdateExclusive));
+        locks.push(entry(
+            pid,
+            table((table_number + 2) % 5),
+            AccessExclusive,
+            Some(1),
+        ));
+    }
+    let snapshot = snapshot(locks);
+    let graph = WaitGraph::of(&snapshot);
+    assert!(graph.is_in_cycle(graph.find(Pid(1_000)).unwrap()));
+}
