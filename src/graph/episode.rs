@@ -5,8 +5,8 @@
 //!
 //! - It begins when the longest wait of the first look began, which may be before anybody
 //!   looked, and ends with the time that the last look stands for.
-//! - It is over when looks that stand for more than [`PAUSE`] have not seen it. Where nobody
-//!   looked nothing is over, but for longer than [`GAP`] nothing is said to go on either.
+//! - It is over when looks that stand for more than two seconds have not seen it. Where nobody
+//!   looked nothing is over, but for longer than ten nothing is said to go on either.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
