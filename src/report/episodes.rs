@@ -43,15 +43,15 @@ fn words(episode: &Episode) -> Told {
         1 => ", one root".to_owned(),
         n => format!(", {n} roots in turn"),
     };
-    let of_systems = match episode.systems.len() {
+    let systems = match episode.systems.len() {
         0 | 1 => String::new(),
-        n => format!(" of {}", plural(n, "system")),
+        n => format!(", {} in all", plural(n, "system")),
     };
     Told {
         when,
         what: escape(&episode.signature.text),
         cost: format!(
-            "{} of waiting in {}; at most {}{of_systems} at a time ({}){longest}{roots}",
+            "{} of waiting in {}; at most {} at a time ({}){systems}{longest}{roots}",
             duration(episode.waited_s * 1e3),
             plural(episode.looks, "look"),
             plural(episode.peak_behind, "session"),
