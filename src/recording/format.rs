@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -195,15 +196,22 @@ table! { Declared, "declared", at: TIME(); label: Utf8; }
 
 table! { Loss, "losses", at: TIME(); kind: Utf8; count: UInt64; }
 
+/// Turns rows into columns.
+pub(super) fn batch<R: Row>(rows: &[&R]) -> Result<RecordBatch, RecordingError> {
+    serde_arrow::to_record_batch(&R::fields(), &rows).map_err(|error| cannot_encode::<R>(&error))
+}
+
+/// Says that rows of a table cannot be encoded, and why.
+pub(super) fn cannot_encode<R: Row>(error: &dyn std::error::Error) -> RecordingError {
+    RecordingError::Encode {
+        table: R::TABLE,
+        reason: error.to_string(),
+    }
+}
+
 /// Turns rows into the bytes of one Parquet file.
 pub(super) fn encode<R: Row>(rows: &[&R]) -> Result<Vec<u8>, RecordingError> {
-    let table = R::TABLE;
-    let batch = serde_arrow::to_record_batch(&R::fields(), &rows).map_err(|error| {
-        RecordingError::Encode {
-            table,
-            reason: error.to_string(),
-        }
-    })?;
+    let batch = batch(rows)?;
     let encode = || -> Result<Vec<u8>, ParquetError> {
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
@@ -212,10 +220,7 @@ pub(super) fn encode<R: Row>(rows: &[&R]) -> Result<Vec<u8>, RecordingError> {
         writer.write(&batch)?;
         writer.into_inner()
     };
-    encode().map_err(|error| RecordingError::Encode {
-        table,
-        reason: error.to_string(),
-    })
+    encode().map_err(|error| cannot_encode::<R>(&error))
 }
 
 /// Reads the rows of one Parquet file; none if it is torn or not ours.

@@ -2,9 +2,14 @@
 //!
 //! ```text
 //! FOLDER/recording.json                                    format, tool, server
-//! FOLDER/<table>/server=<id>/dt=2026-11-23/hr=14/part-000017.parquet
+//! FOLDER/<table>/server=<id>/dt=2026-11-23/hr=14/part-00000017.parquet
+//! FOLDER/<table>/server=<id>/dt=2026-11-23/hr=14/part-00000018.arrows     what came since
+//! FOLDER/recording.lock                                    held by whoever writes
 //! ```
 //!
+//! - Rows go twice a second into a segment, an Arrow stream, and every minute the segments become
+//!   parts. After a crash at most the last second is missing; the next writer makes parts of the
+//!   segments that it finds.
 //! - A part is written under another name, synchronised and renamed: under its
 //!   own name it is whole. What a reader cannot read it passes over and counts.
 //! - Rows lie in the partition of the hour of the server's clock; texts and names,
@@ -20,6 +25,7 @@
 mod format;
 mod reader;
 mod recorder;
+mod segment;
 mod writer;
 
 use std::io;
@@ -55,6 +61,9 @@ pub enum RecordingError {
     /// The folder holds other things.
     #[error("{} holds something other than a recording; name a new or an empty folder", .0.display())]
     Occupied(PathBuf),
+    /// Somebody writes into it now.
+    #[error("another pgjam is writing into {}; name another folder, or stop that one", .0.display())]
+    Busy(PathBuf),
     /// The folder holds the recording of another server.
     #[error("{} holds a recording of {of}; name another folder", folder.display())]
     OtherServer {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::format::{self, FORMAT, Look, MANIFEST, Manifest, Row, Stamped, TickRow};
+use super::segment;
 use super::{Recording, RecordingError};
 use crate::sample::{
     Counters, Declared, Lock, Loss, Name, Prepared, SafeSnapshotWait, Session, Snapshot,
@@ -186,16 +187,23 @@ pub(super) fn last_sequence(folder: &Path) -> u64 {
     tables.filter_map(|path| number(&path)).max().unwrap_or(0)
 }
 
-/// The part files of a table, in order of their partitions, then of writing.
+/// The part files of a table, in order of their partitions, then of writing; and the segments that
+/// are no parts yet.
 fn part_files(table: &Path) -> Vec<PathBuf> {
+    let mut all = files(table, "parquet");
+    let segments = files(table, segment::EXTENSION).into_iter();
+    all.extend(segments.filter(|path| !segment::part_of(path).exists()));
+    all.sort();
+    all
+}
+
+/// The files of a table whose name ends so.
+pub(super) fn files(table: &Path, extension: &str) -> Vec<PathBuf> {
     let below = |folders: Vec<PathBuf>| -> Vec<PathBuf> {
         folders.iter().flat_map(|folder| entries(folder)).collect()
     };
     let mut files = below(below(below(entries(table))));
-    files.retain(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "parquet")
-    });
+    files.retain(|path| path.extension().is_some_and(|known| known == extension));
     files
 }
 
@@ -204,6 +212,20 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     paths.sort();
     paths
+}
+
+/// Reads a part, or a segment; one that has become a part since it was found is read as that.
+fn rows_of<R: Row>(path: &Path) -> Option<Vec<R>> {
+    if path
+        .extension()
+        .is_some_and(|known| known == segment::EXTENSION)
+    {
+        if let Ok(file) = File::open(path) {
+            return segment::decode(file);
+        }
+        return rows_of(&segment::part_of(path));
+    }
+    format::decode(File::open(path).ok()?)
 }
 
 /// The parts of a recording, and what their reading has in common.
@@ -223,7 +245,7 @@ impl Parts<'_> {
                 .strip_prefix(&table)
                 .is_ok_and(|path| path.starts_with(&self.own));
             // A torn file is an error to the decoder; that it never panics on one is not promised.
-            let part = || File::open(&path).ok().and_then(format::decode::<R>);
+            let part = || rows_of::<R>(&path);
             match catch_unwind(AssertUnwindSafe(part)) {
                 Ok(Some(part)) if is_own => rows.extend(part),
                 _ => self.unreadable += 1,

@@ -13,8 +13,10 @@ use super::{RecordingError, Writer};
 use crate::sample::{Counters, Declared, Loss, Name, Server, Snapshot, StatementText};
 use crate::time::Timestamp;
 
-/// How often the recording is made safe.
-const SEAL_EVERY: Duration = Duration::from_secs(5);
+/// How often rows are put beyond the reach of a crash.
+const FLUSH_EVERY: Duration = Duration::from_millis(500);
+/// How often parts are made of them.
+const SEAL_EVERY: Duration = Duration::from_mins(1);
 /// So many rows may wait for the disk: minutes of ticks.
 const WAITING: usize = 4_096;
 
@@ -129,9 +131,10 @@ fn write(
     entries: &Receiver<Entry>,
     trouble: &Mutex<Option<String>>,
 ) -> Result<(), RecordingError> {
-    let mut due = Instant::now() + SEAL_EVERY;
+    let mut flush = Instant::now() + FLUSH_EVERY;
+    let mut seal = Instant::now() + SEAL_EVERY;
     loop {
-        match entries.recv_timeout(due.saturating_duration_since(Instant::now())) {
+        match entries.recv_timeout(flush.saturating_duration_since(Instant::now())) {
             Ok(Entry::Snapshot(snapshot)) => writer.snapshot(&snapshot),
             Ok(Entry::Counters(counters)) => writer.counters(&counters),
             Ok(Entry::Statement(text)) => writer.statement(&text),
@@ -141,11 +144,19 @@ fn write(
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return writer.finish(),
         }
-        if Instant::now() >= due {
-            if let Err(error) = writer.seal() {
-                *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
-            }
-            due = Instant::now() + SEAL_EVERY;
+        let now = Instant::now();
+        if now < flush {
+            continue;
         }
+        let written = if now < seal {
+            writer.flush()
+        } else {
+            seal = now + SEAL_EVERY;
+            writer.seal()
+        };
+        if let Err(error) = written {
+            *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+        }
+        flush = now + FLUSH_EVERY;
     }
 }

@@ -1,12 +1,15 @@
-//! Writing a recording: rows gather in memory, and a seal makes them durable.
+//! Writing a recording: rows gather in memory, a flush appends them to segments, and a seal makes
+//! parts of those.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::collections::btree_map::Entry;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::format::{self, FORMAT, Look, MANIFEST, Manifest, Row, Stamped, TickRow};
+use super::segment::{self, Segment};
 use super::{RecordingError, reader};
 use crate::sample::{
     Counters, Declared, Lock, Loss, Name, Prepared, SafeSnapshotWait, Server, Session, Snapshot,
@@ -14,16 +17,21 @@ use crate::sample::{
 };
 use crate::time::Timestamp;
 
+/// Whoever writes has it locked.
+const LOCK: &str = "recording.lock";
+
 /// How many rows of a table wait for a disk that refuses them.
 const MOST_BUFFERED: usize = 200_000;
 
 /// Writes a recording.
 ///
-/// Rows are buffered until [`Writer::seal`]. A seal that fails keeps what it could
-/// not write for the next one; beyond a bound the oldest rows are dropped, and the
-/// recording says how many (`dropped_rows`).
+/// Rows are buffered until [`Writer::flush`]. One that fails keeps what it could not write for the
+/// next; beyond a bound the oldest rows are dropped, and the recording says how many
+/// (`dropped_rows`).
 #[derive(Debug)]
 pub struct Writer {
+    /// Held as long as this is the one who writes.
+    _lock: File,
     place: Place,
     /// The last time that a row told; the server's start before the first.
     now: Timestamp,
@@ -56,9 +64,10 @@ impl Writer {
                     of: there.address,
                 });
             }
-        } else if fs::read_dir(folder).map_err(io(folder))?.next().is_some() {
+        } else if holds_something(folder)? {
             return Err(RecordingError::Occupied(folder.to_owned()));
         }
+        let lock = lock(folder)?;
         let manifest = Manifest {
             format: FORMAT.to_owned(),
             tool: concat!("pgjam ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -71,12 +80,14 @@ impl Writer {
             })?;
         json.push(b'\n');
         write_whole(&folder.join(MANIFEST), &json)?;
+        recover(folder)?;
         let place = Place {
             folder: folder.to_owned(),
             slug: format::slug(server),
             sequence: reader::last_sequence(folder),
         };
         Ok(Self {
+            _lock: lock,
             place,
             now: server.started_at,
             ticks: Buffer::new(),
@@ -142,12 +153,12 @@ impl Writer {
         self.losses.push(loss.at, loss.clone());
     }
 
-    /// Makes durable what was taken in: a part for each table and hour that has rows.
+    /// Puts what was taken in beyond the reach of a crash of this process.
     ///
     /// # Errors
     ///
     /// Where the file system refuses; what could not be written stays for the next call.
-    pub fn seal(&mut self) -> Result<(), RecordingError> {
+    pub fn flush(&mut self) -> Result<(), RecordingError> {
         let dropped = self.ticks.dropped
             + self.sessions.dropped
             + self.locks.dropped
@@ -170,17 +181,37 @@ impl Writer {
             );
         }
         // Ticks go last: rows without their tick count as lost, a tick without rows would lie.
-        self.locks.seal(&mut self.place)?;
-        self.prepared.seal(&mut self.place)?;
-        self.safe_snapshots.seal(&mut self.place)?;
-        self.sessions.seal(&mut self.place)?;
-        self.ticks.seal(&mut self.place)?;
-        self.counters.seal(&mut self.place)?;
-        self.looks.seal(&mut self.place)?;
-        self.statements.seal(&mut self.place)?;
-        self.names.seal(&mut self.place)?;
-        self.declared.seal(&mut self.place)?;
-        self.losses.seal(&mut self.place)
+        self.locks.flush(&mut self.place)?;
+        self.prepared.flush(&mut self.place)?;
+        self.safe_snapshots.flush(&mut self.place)?;
+        self.sessions.flush(&mut self.place)?;
+        self.ticks.flush(&mut self.place)?;
+        self.counters.flush(&mut self.place)?;
+        self.looks.flush(&mut self.place)?;
+        self.statements.flush(&mut self.place)?;
+        self.names.flush(&mut self.place)?;
+        self.declared.flush(&mut self.place)?;
+        self.losses.flush(&mut self.place)
+    }
+
+    /// Makes durable what was taken in: a part for each table and hour that has rows.
+    ///
+    /// # Errors
+    ///
+    /// Where the file system refuses; what could not be written stays for the next call.
+    pub fn seal(&mut self) -> Result<(), RecordingError> {
+        self.flush()?;
+        self.locks.seal()?;
+        self.prepared.seal()?;
+        self.safe_snapshots.seal()?;
+        self.sessions.seal()?;
+        self.ticks.seal()?;
+        self.counters.seal()?;
+        self.looks.seal()?;
+        self.statements.seal()?;
+        self.names.seal()?;
+        self.declared.seal()?;
+        self.losses.seal()
     }
 
     /// Seals for the last time.
@@ -200,6 +231,44 @@ impl Drop for Writer {
     }
 }
 
+/// Makes sure that nobody else writes into a folder.
+fn lock(folder: &Path) -> Result<File, RecordingError> {
+    let path = folder.join(LOCK);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(&path).map_err(io(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(RecordingError::Busy(folder.to_owned())),
+        Err(TryLockError::Error(error)) => Err(io(&path)(error)),
+    }
+}
+
+/// Tells whether there is anything in a folder, a lock aside.
+fn holds_something(folder: &Path) -> Result<bool, RecordingError> {
+    let mut entries = fs::read_dir(folder).map_err(io(folder))?;
+    Ok(entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != LOCK)))
+}
+
+/// Makes parts of the segments that a crash has left.
+fn recover(folder: &Path) -> Result<(), RecordingError> {
+    fn of<R: Row>(folder: &Path) -> Result<(), RecordingError> {
+        let left = reader::files(&folder.join(R::TABLE), segment::EXTENSION);
+        left.iter().try_for_each(|path| segment::seal::<R>(path))
+    }
+    of::<Stamped<Lock>>(folder)?;
+    of::<Stamped<Prepared>>(folder)?;
+    of::<Stamped<SafeSnapshotWait>>(folder)?;
+    of::<Stamped<Session>>(folder)?;
+    of::<TickRow>(folder)?;
+    of::<StatementCounters>(folder)?;
+    of::<Look>(folder)?;
+    of::<StatementText>(folder)?;
+    of::<Name>(folder)?;
+    of::<Declared>(folder)?;
+    of::<Loss>(folder)
+}
+
 /// Where parts go.
 #[derive(Debug)]
 struct Place {
@@ -209,7 +278,8 @@ struct Place {
 }
 
 impl Place {
-    fn write(&mut self, table: &str, hour: i64, bytes: &[u8]) -> Result<(), RecordingError> {
+    /// Names the next part of a table in the partition of an hour, and makes its folder.
+    fn next_part(&mut self, table: &str, hour: i64) -> Result<PathBuf, RecordingError> {
         let start = jiff::Timestamp::from_second(hour.saturating_mul(3_600)).unwrap_or_default();
         let folder = self
             .folder
@@ -219,10 +289,7 @@ impl Place {
             .join(start.strftime("hr=%H").to_string());
         make_folder(&folder)?;
         self.sequence += 1;
-        write_whole(
-            &folder.join(format!("part-{:08}.parquet", self.sequence)),
-            bytes,
-        )
+        Ok(folder.join(format!("part-{:08}.parquet", self.sequence)))
     }
 }
 
@@ -230,6 +297,8 @@ impl Place {
 #[derive(Debug)]
 struct Buffer<R> {
     rows: Vec<(Timestamp, R)>,
+    /// By hour, where the rows go.
+    segments: BTreeMap<i64, Segment>,
     dropped: u64,
     /// How many dropped rows, of all tables, are already counted as a loss.
     reported: u64,
@@ -239,6 +308,7 @@ impl<R: Row> Buffer<R> {
     fn new() -> Self {
         Self {
             rows: Vec::new(),
+            segments: BTreeMap::new(),
             dropped: 0,
             reported: 0,
         }
@@ -253,7 +323,8 @@ impl<R: Row> Buffer<R> {
         self.rows.push((at, row));
     }
 
-    fn seal(&mut self, place: &mut Place) -> Result<(), RecordingError> {
+    /// Appends the rows to the segments of their hours.
+    fn flush(&mut self, place: &mut Place) -> Result<(), RecordingError> {
         let mut hours: BTreeMap<i64, Vec<&R>> = BTreeMap::new();
         for (at, row) in &self.rows {
             hours.entry(hour(*at)).or_default().push(row);
@@ -261,7 +332,7 @@ impl<R: Row> Buffer<R> {
         let mut written = Vec::new();
         let mut outcome = Ok(());
         for (hour, rows) in hours {
-            outcome = format::encode(&rows).and_then(|bytes| place.write(R::TABLE, hour, &bytes));
+            outcome = append(&mut self.segments, place, hour, &rows);
             if outcome.is_err() {
                 break;
             }
@@ -270,13 +341,38 @@ impl<R: Row> Buffer<R> {
         self.rows.retain(|(at, _)| !written.contains(&hour(*at)));
         outcome
     }
+
+    /// Makes parts of the segments.
+    fn seal(&mut self) -> Result<(), RecordingError> {
+        while let Some(segment) = self.segments.first_entry() {
+            segment::seal::<R>(segment.get().path())?;
+            segment.remove();
+        }
+        Ok(())
+    }
+}
+
+fn append<R: Row>(
+    segments: &mut BTreeMap<i64, Segment>,
+    place: &mut Place,
+    hour: i64,
+    rows: &[&R],
+) -> Result<(), RecordingError> {
+    let segment = match segments.entry(hour) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(place_of_it) => {
+            let part = place.next_part(R::TABLE, hour)?;
+            place_of_it.insert(Segment::create::<R>(&part)?)
+        }
+    };
+    segment.append(rows)
 }
 
 fn hour(at: Timestamp) -> i64 {
     at.as_micros().div_euclid(3_600_000_000)
 }
 
-fn io(path: &Path) -> impl Fn(std::io::Error) -> RecordingError {
+pub(super) fn io(path: &Path) -> impl Fn(std::io::Error) -> RecordingError {
     move |source| RecordingError::Io {
         path: path.to_owned(),
         source,
@@ -292,7 +388,7 @@ fn make_folder(path: &Path) -> Result<(), RecordingError> {
 }
 
 /// Writes a file so that under its name it is whole, whatever happens in between.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), RecordingError> {
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), RecordingError> {
     let unfinished = path.with_extension("unfinished");
     let write = || {
         let mut file = OpenOptions::new()

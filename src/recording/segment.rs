@@ -1,0 +1,135 @@
+//! The rows since the last seal: a stream that grows batch by batch, and is read as it is.
+//!
+//! - Each batch goes out in one piece. What a crash tears is the last one, and everything before
+//!   it is read.
+//! - A segment is named after the part that it becomes, and stands where that will stand. Once
+//!   the part is there the segment counts no more, whether it could still be removed or not.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufReader, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use arrow_ipc::reader::StreamReader;
+use arrow_ipc::writer::StreamWriter;
+use arrow_schema::Schema;
+
+use super::RecordingError;
+use super::format::{self, Row};
+
+/// How a segment's name ends: that of an Arrow stream.
+pub(super) const EXTENSION: &str = "arrows";
+
+/// A segment that is being written.
+pub(super) struct Segment {
+    path: PathBuf,
+    file: File,
+    /// What it turns batches into, bytes that the file does not have yet.
+    stream: StreamWriter<Vec<u8>>,
+    /// So much of the file is whole.
+    length: u64,
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Segment");
+        shown
+            .field("path", &self.path)
+            .field("length", &self.length);
+        shown.finish_non_exhaustive()
+    }
+}
+
+impl Segment {
+    /// Begins the segment of a part, whose file must not be there yet.
+    pub(super) fn create<R: Row>(part: &Path) -> Result<Self, RecordingError> {
+        let path = part.with_extension(EXTENSION);
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(super::writer::io(&path))?;
+        Ok(Self {
+            path,
+            file,
+            stream: begun::<R>()?,
+            length: 0,
+        })
+    }
+
+    /// Appends rows; where that fails the file is as it was.
+    pub(super) fn append<R: Row>(&mut self, rows: &[&R]) -> Result<(), RecordingError> {
+        let batch = format::batch(rows)?;
+        self.stream
+            .write(&batch)
+            .map_err(|error| format::cannot_encode::<R>(&error))?;
+        let bytes = self.stream.get_ref();
+        let written = self.file.write_all(bytes);
+        if let Err(error) = written {
+            let io = super::writer::io(&self.path);
+            // This batch its caller still has; a stream without one has to begin anew.
+            if self.length == 0 {
+                self.stream = begun::<R>()?;
+            } else {
+                self.stream.get_mut().clear();
+            }
+            self.file.set_len(self.length).map_err(&io)?;
+            self.file.seek(SeekFrom::Start(self.length)).map_err(&io)?;
+            return Err(io(error));
+        }
+        self.length += bytes.len() as u64;
+        self.stream.get_mut().clear();
+        Ok(())
+    }
+
+    /// Gives where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Begins a stream.
+fn begun<R: Row>() -> Result<StreamWriter<Vec<u8>>, RecordingError> {
+    let schema = Schema::new(R::fields());
+    StreamWriter::try_new(Vec::new(), &schema).map_err(|error| format::cannot_encode::<R>(&error))
+}
+
+/// Gives the part that a segment becomes.
+pub(super) fn part_of(segment: &Path) -> PathBuf {
+    segment.with_extension("parquet")
+}
+
+/// Reads the rows of a segment up to what is torn; none if it is not ours.
+///
+/// One without a whole batch has no rows, and lost nothing that had been said to be safe.
+pub(super) fn decode<R: Row>(file: File) -> Option<Vec<R>> {
+    let mut rows = Vec::new();
+    let Ok(stream) = StreamReader::try_new(BufReader::new(file), None) else {
+        return Some(rows);
+    };
+    for batch in stream {
+        let Ok(batch) = batch else { break };
+        let part: Vec<R> = serde_arrow::from_record_batch(&batch).ok()?;
+        rows.extend(part);
+    }
+    Some(rows)
+}
+
+/// Makes a part of a segment and removes it.
+pub(super) fn seal<R: Row>(segment: &Path) -> Result<(), RecordingError> {
+    let part = part_of(segment);
+    let io = super::writer::io(segment);
+    if !part.exists() {
+        let file = File::open(segment).map_err(&io)?;
+        let rows = decode::<R>(file).unwrap_or_default();
+        if !rows.is_empty() {
+            let rows: Vec<&R> = rows.iter().collect();
+            super::writer::write_whole(&part, &format::encode(&rows)?)?;
+        }
+    }
+    // Beside its part it counts no more; the next writer tries again.
+    let _ = fs::remove_file(segment);
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! What is not a part yet, and what a crash leaves of it.
+
+use super::*;
+
+/// The segments and parts in a folder, by how their names end.
+fn ending(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = parts(folder);
+    found.retain(|path| path.extension().is_some_and(|known| known == extension));
+    found
+}
+
+/// Writes as a process would that is killed before its next seal, flush by flush.
+fn killed(snapshots: &[Snapshot]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = Writer::create(folder.path(), &server()).unwrap();
+    for snapshot in snapshots {
+        writer.snapshot(snapshot);
+        writer.flush().unwrap();
+    }
+    let left = tempfile::tempdir().unwrap();
+    copy(folder.path(), left.path());
+    left
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let there = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            fs::create_dir_all(&there).unwrap();
+            copy(&entry.path(), &there);
+        } else {
+            fs::copy(entry.path(), there).unwrap();
+        }
+    }
+}
+
+fn three() -> [Snapshot; 3] {
+    [snapshot(0, 2), snapshot(100, 3), snapshot(200, 1)]
+}
+
+#[test]
+fn what_is_flushed_can_be_read_while_it_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = Writer::create(folder.path(), &server()).unwrap();
+    for (count, snapshot) in (1..).zip(three()) {
+        writer.snapshot(&snapshot);
+        writer.flush().unwrap();
+        let read = Recording::open(folder.path()).unwrap();
+        assert_eq!(read.snapshots, three()[..count]);
+        assert_eq!(read.losses, []);
+    }
+    assert!(ending(folder.path(), "parquet").is_empty());
+    writer.seal().unwrap();
+    assert_eq!(
+        Recording::open(folder.path()).unwrap().snapshots,
+        three().to_vec()
+    );
+    assert!(ending(folder.path(), "arrows").is_empty());
+}
+
+#[test]
+fn the_next_writer_makes_parts_of_what_a_crash_left() {
+    let left = killed(&three());
+    let mut writer = Writer::create(left.path(), &server()).unwrap();
+    assert!(ending(left.path(), "arrows").is_empty());
+    writer.snapshot(&snapshot(300, 1));
+    writer.finish().unwrap();
+    let read = Recording::open(left.path()).unwrap();
+    assert_eq!(read.snapshots.len(), 4);
+    assert_eq!(read.snapshots[..3], three());
+}
+
+#[test]
+fn wherever_a_segment_is_torn_what_came_before_is_read() {
+    let left = killed(&three());
+    let ticks = ending(&left.path().join("ticks"), "arrows");
+    let [ticks] = &ticks[..] else {
+        panic!("{ticks:?}")
+    };
+    let whole = fs::read(ticks).unwrap();
+    let mut seen = 0;
+    for length in 0..=whole.len() {
+        fs::write(ticks, &whole[..length]).unwrap();
+        let read = Recording::open(left.path()).unwrap();
+        let count = read.snapshots.len();
+        assert!(count >= seen, "fewer after more bytes");
+        assert_eq!(read.snapshots, three()[..count]);
+        seen = count;
+    }
+    assert_eq!(seen, 3);
+}
+
+#[test]
+fn a_segment_beside_its_part_counts_no_more() {
+    let left = killed(&three());
+    let segments = ending(left.path(), "arrows");
+    let kept: Vec<(PathBuf, Vec<u8>)> = segments
+        .iter()
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect();
+    Writer::create(left.path(), &server())
+        .unwrap()
+        .finish()
+        .unwrap();
+    for (path, bytes) in &kept {
+        fs::write(path, bytes).unwrap();
+    }
+    let read = Recording::open(left.path()).unwrap();
+    assert_eq!(read.snapshots, three().to_vec());
+    Writer::create(left.path(), &server())
+        .unwrap()
+        .finish()
+        .unwrap();
+    assert!(ending(left.path(), "arrows").is_empty());
+    assert_eq!(Recording::open(left.path()).unwrap(), read);
+}
+
+#[test]
+fn two_do_not_write_into_one_recording() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Writer::create(folder.path(), &server()).unwrap();
+    let refused = Writer::create(folder.path(), &server()).unwrap_err();
+    assert!(matches!(refused, RecordingError::Busy(_)), "{refused}");
+    first.finish().unwrap();
+    Writer::create(folder.path(), &server()).unwrap();
+}
