@@ -76,6 +76,14 @@ pub(super) enum Command {
   pgjam diagnose --dsn 'service=prod' --duration 5m --html jam.html
   PGHOST=db1 pgjam diagnose --event 'county 12 onboarded@2026-11-23T14:03:00Z'")]
     Diagnose(DiagnoseArgs),
+    /// Watch without an end, into a recording; goes on when the server comes back.
+    ///
+    /// Made to be started once, by systemd or in a tmux, and to be there when the incident is over:
+    /// `pgjam report FOLDER` says what it saw. Lost connections are tried again, after pauses of
+    /// up to 30 s, and counted. SIGTERM or Ctrl-C ends it.
+    #[command(after_help = "Example:
+  pgjam record --dsn 'service=prod' --to /var/lib/pgjam/prod")]
+    Record(RecordArgs),
     /// The same verdict from a recording, without a server.
     Report(ReportArgs),
     /// What this role may see on this server, and the statements that grant the rest.
@@ -184,6 +192,21 @@ pub(super) struct DiagnoseArgs {
     pub(super) events: Vec<Event>,
     #[command(flatten)]
     pub(super) output: OutputArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct RecordArgs {
+    #[command(flatten)]
+    pub(super) connect: ConnectArgs,
+    /// Where the recording goes; one that is there is gone on with.
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) to: PathBuf,
+    /// Looks per second, 1 to 100; fewer where they would take more than 2 % of the server's
+    /// time.
+    #[arg(long, default_value_t = 10.0, value_parser = hertz)]
+    pub(super) hz: f64,
+    #[command(flatten)]
+    pub(super) naming: NamingArgs,
 }
 
 #[derive(Args, Debug)]

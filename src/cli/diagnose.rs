@@ -7,7 +7,7 @@ use crate::cli::Done;
 use crate::cli::args::{DiagnoseArgs, Event, Format, OutputArgs, ReportArgs};
 use crate::cli::exit::Failure;
 use crate::cli::screen::Screen;
-use crate::cli::watch::{Watch, block_on, ctrl_c, folder, reach, tell_recording};
+use crate::cli::watch::{ENDING, Watch, block_on, ctrl_c, folder, reach, tell_recording};
 use crate::recording::Recording;
 use crate::report::{Report, html, json, svg, text};
 use crate::sample::Declared;
@@ -22,11 +22,13 @@ pub(super) fn run(args: &DiagnoseArgs, screen: &Screen) -> Done {
             screen.note(&format!("note: {}: {}", missing.what, missing.consequence));
         }
         let watch = Watch {
-            duration: args.duration,
+            duration: Some(args.duration),
             hz: args.watch.hz,
             naming: &args.naming.system_by,
             events: &args.events,
             folder: folder(&args.watch)?,
+            lost_connections: 0,
+            ending: ENDING,
         };
         watch.run(&reached, screen, ctrl_c()).await?;
         reached.session.close().await;

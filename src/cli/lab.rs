@@ -9,7 +9,7 @@ use crate::cli::args::{LabArgs, Scenario};
 use crate::cli::diagnose::{conclude, deliver};
 use crate::cli::exit::Failure;
 use crate::cli::screen::Screen;
-use crate::cli::watch::{Watch, block_on, folder, reach, tell_recording};
+use crate::cli::watch::{ENDING, Watch, block_on, folder, reach, tell_recording};
 use crate::connect::{Environment, Target};
 use crate::lab::Config;
 use crate::lab::rollout::{Phases, Rollout, Running, Variant};
@@ -129,11 +129,13 @@ fn watch(
     block_on(async {
         let reached = reach(Some(dsn), screen).await?;
         let watch = Watch {
-            duration: running.phase().left_in_all,
+            duration: Some(running.phase().left_in_all),
             hz: args.watch.hz,
             naming: &Naming::default(),
             events: &[],
             folder: folder(&args.watch)?,
+            lost_connections: 0,
+            ending: ENDING,
         };
         watch.run(&reached, screen, std::future::pending()).await?;
         reached.session.close().await;

@@ -11,6 +11,7 @@ mod doctor;
 mod exit;
 mod lab;
 mod now;
+mod record;
 mod screen;
 mod watch;
 
@@ -30,6 +31,7 @@ pub fn run() -> ExitCode {
     let done = match cli.command {
         Command::Now(args) => now::run(&args, &screen),
         Command::Diagnose(args) => diagnose::run(&args, &screen),
+        Command::Record(args) => record::run(&args, &screen),
         Command::Report(args) => diagnose::report(args, &screen),
         Command::Doctor(args) => doctor::run(&args, &screen),
         Command::Lab(args) => lab::run(&args, &screen),

@@ -27,6 +27,8 @@ use crate::system::Naming;
 
 /// How long other databases may keep the end of a watch waiting for names.
 pub(super) const LAST_NAMES: Duration = Duration::from_secs(2);
+/// How long the server may keep the end of a watch waiting that somebody looks at.
+pub(super) const ENDING: Duration = Duration::from_secs(30);
 /// So many ticks in a row may run into a timeout of ours before we give up.
 const TIMEOUTS: u32 = 20;
 
@@ -85,11 +87,16 @@ fn refused(address: &str, checkup: &Checkup) -> Failure {
 
 /// What is watched for, and how.
 pub(super) struct Watch<'a> {
-    pub(super) duration: Duration,
+    /// How long; without an end where there is none, and without a word on the way.
+    pub(super) duration: Option<Duration>,
     pub(super) hz: f64,
     pub(super) naming: &'a Naming,
     pub(super) events: &'a [Event],
     pub(super) folder: PathBuf,
+    /// How often the connection was lost before this watch.
+    pub(super) lost_connections: u64,
+    /// How long the server may keep the end waiting.
+    pub(super) ending: Duration,
 }
 
 impl Watch<'_> {
@@ -141,10 +148,11 @@ impl Watch<'_> {
         stop: impl Future<Output = ()>,
     ) -> Result<(), Failure> {
         let mut stop = std::pin::pin!(stop);
-        let mut progress = screen.progress(self.duration);
+        let mut progress = self.duration.map(|duration| screen.progress(duration));
         let begun = Instant::now();
+        let is_over = || self.duration.is_some_and(|all| begun.elapsed() >= all);
         let mut timeouts = 0;
-        while begun.elapsed() < self.duration {
+        while !is_over() {
             let tick = tokio::select! {
                 () = &mut stop => break,
                 tick = source.tick() => tick,
@@ -175,9 +183,15 @@ impl Watch<'_> {
             lose(source, recorder);
             // What helps at once comes before anything that may take its time.
             if live.ticks == 0 {
-                screen.page(&live.first_screen(&snapshot, screen));
+                if progress.is_some() {
+                    screen.page(&live.first_screen(&snapshot, screen));
+                }
+                self.tell_lost_connections(recorder, &snapshot);
             }
-            progress.at(&live.status(&snapshot));
+            let status = live.status(&snapshot);
+            if let Some(progress) = &mut progress {
+                progress.at(&status);
+            }
             recorder.take(Entry::Snapshot(Box::new(snapshot)));
             if let Some(trouble) = recorder.trouble() {
                 screen.note(&format!("the recording waits in memory: {trouble}"));
@@ -186,14 +200,31 @@ impl Watch<'_> {
                 count(source, recorder).await?;
             }
         }
-        progress.done();
-        // The last piece of time ends where the watch does; the names may come after it.
-        count(source, recorder).await?;
-        for name in source.last_names(LAST_NAMES).await {
-            recorder.take(Entry::Name(name));
+        if let Some(progress) = progress {
+            progress.done();
         }
+        // The last piece of time ends where the watch does; the names may come after it.
+        let ending = async {
+            count(source, recorder).await?;
+            for name in source.last_names(LAST_NAMES).await {
+                recorder.take(Entry::Name(name));
+            }
+            Ok(())
+        };
+        let ended = tokio::time::timeout(self.ending, ending).await;
         lose(source, recorder);
-        Ok(())
+        ended.unwrap_or(Ok(()))
+    }
+
+    /// Takes down that nobody watched for a while.
+    fn tell_lost_connections(&self, recorder: &mut Recorder, snapshot: &Snapshot) {
+        if self.lost_connections > 0 {
+            recorder.take(Entry::Loss(Loss {
+                at: snapshot.tick.at,
+                kind: "lost_connections".into(),
+                count: self.lost_connections,
+            }));
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod graph;
 mod hostile;
 mod interruptions;
 mod observer;
+mod record;
 mod recordings;
 mod rights;
 mod roots;

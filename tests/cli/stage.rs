@@ -178,6 +178,11 @@ impl Running {
         kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
     }
 
+    /// Asks it to end, as systemd does.
+    pub(crate) fn terminate(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+    }
+
     /// Ends it as nothing can be caught.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
