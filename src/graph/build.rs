@@ -1,7 +1,7 @@
 //! How a graph is made of a snapshot: targets with their queues, then the edges that carry blame.
 
 use std::cell::OnceCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use petgraph::algo::kosaraju_scc;
@@ -160,14 +160,12 @@ impl<'a> WaitGraph<'a> {
             deadlock_timeout,
             ..
         } = self.snapshot.tick;
-        let is_old = |wait: &&Wait<'_>| {
+        let is_old = |wait: &Wait<'_>| {
             let since = self.targets[wait.target].queue.entries()[wait.place].since();
             since.is_some_and(|since| at.since(since) > deadlock_timeout)
         };
-        let mut old = self.waits.values().flatten().filter(is_old);
-        // A circle takes two targets.
-        let Some(one) = old.next() else { return };
-        if old.all(|wait| wait.target == one.target) {
+        // A circle takes two targets, and one whose turn to look for it has come.
+        if self.targets.len() < 2 || !self.waits.values().flatten().any(is_old) {
             return;
         }
         let circles = self.reach().cycles();
@@ -243,19 +241,22 @@ impl<'a> WaitGraph<'a> {
     ///
     /// `components` are those of the graph as it is drawn.
     fn leave_queues(&mut self, components: &[Vec<NodeIndex>]) {
-        let mut kept: HashMap<NodeIndex, HashSet<NodeIndex>> = HashMap::new();
+        let mut kept: BTreeMap<NodeIndex, BTreeSet<NodeIndex>> = BTreeMap::new();
         for members in components.iter().filter(|members| members.len() > 1) {
             let members: HashSet<NodeIndex> = members.iter().copied().collect();
             for &node in &members {
                 let blockers = kept.entry(node).or_default();
                 blockers.extend(self.snapshot_waits(node));
                 for wait in self.waits(node) {
-                    let mut apart = self.ahead(wait).filter(|other| !members.contains(other));
-                    match apart.next() {
-                        _ if !wait.hard.is_empty() => blockers.extend(&wait.hard),
-                        Some(first) => blockers.extend(std::iter::once(first).chain(apart)),
-                        None => blockers.extend(self.blamed(wait)),
+                    if !wait.hard.is_empty() {
+                        blockers.extend(wait.hard.iter().copied());
+                        continue;
                     }
+                    let mut blamed = self.blamed(wait);
+                    if blamed.iter().any(|other| !members.contains(other)) {
+                        blamed.retain(|other| !members.contains(other));
+                    }
+                    blockers.extend(blamed);
                 }
             }
         }

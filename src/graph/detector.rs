@@ -9,7 +9,9 @@
 //!   3 ──behind──▶ 2 ──▶ 1 ──▶ 3        the queue 2, 3 becomes 3, 2
 //! ```
 //!
-//! Who was there then and has left is not seen any more, so what is found is called unknown.
+//! Who was there then and has left is not seen any more, so what is found is called unknown. Nor is
+//! a timeout that a superuser has set for one session; a lock group is checked once, where the
+//! server checks each of its workers.
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -23,8 +25,11 @@ use crate::time::{Span, Timestamp};
 /// Circles through more parties are left as they are: a search goes as deep as they are long.
 const MOST_MEMBERS: usize = 300;
 
-/// After so many entries looked at it is enough: some milliseconds, for all circles together.
+/// After so many entries looked at it is enough, for all circles together.
 const MOST_STEPS: usize = 200_000;
+
+/// Longer queues are left as they are too.
+const MOST_IN_QUEUE: usize = 1_000;
 
 /// So many places in queues may be exchanged to dissolve one circle.
 const MOST_CONSTRAINTS: usize = 8;
@@ -114,8 +119,9 @@ impl<'g, 'a> Detector<'g, 'a> {
         self.targets[target].queue.entries()[place].since()
     }
 
-    fn count_a_step(&self) {
-        self.steps_left.set(self.steps_left.get().saturating_sub(1));
+    fn count_steps(&self, steps: usize) {
+        let left = self.steps_left.get();
+        self.steps_left.set(left.saturating_sub(steps));
     }
 
     fn check(&mut self, start: NodeIndex, at: Timestamp) {
@@ -156,7 +162,13 @@ impl<'g, 'a> Detector<'g, 'a> {
         let targets: HashSet<usize> = constraints.iter().map(|c| c.target).collect();
         let mut orders = HashMap::new();
         for target in targets {
-            let usual = || (0..self.targets[target].queue.entries().len()).collect();
+            let length = self.targets[target].queue.entries().len();
+            if length > MOST_IN_QUEUE {
+                return None;
+            }
+            // Sorting compares each with each.
+            self.count_steps(length * length / 8);
+            let usual = || (0..length).collect();
             let order = self.orders.get(&target).cloned().unwrap_or_else(usual);
             let of_target: Vec<Constraint> = constraints
                 .iter()
@@ -228,7 +240,7 @@ impl Search<'_, '_, '_> {
             if !self.is_there(target, wait.place) {
                 continue;
             }
-            detector.count_a_step();
+            detector.count_steps(1 + wait.hard.len());
             if wait.hard.iter().any(|&holder| self.leads_back(holder)) {
                 return true;
             }
@@ -242,7 +254,7 @@ impl Search<'_, '_, '_> {
                 if place == wait.place {
                     break;
                 }
-                self.detector.count_a_step();
+                self.detector.count_steps(1);
                 let other = &entries[place];
                 if other.node != node
                     && other.request.mode.conflicts_with(wait.request.mode)

@@ -19,24 +19,32 @@ pub struct Soft {
     pub certainty: Certainty,
 }
 
+/// So many requests ahead share the blame for a wait.
+const MOST_BLAMED: usize = 32;
+
 impl<'a> WaitGraph<'a> {
     /// Gives those on whom a wait without a holder in its way is blamed: who is surely ahead with
-    /// a conflicting request.
+    /// a conflicting request; of more than [`MOST_BLAMED`] the nearest of each mode.
     ///
     /// Where nobody is sure to be, whoever stands first is: for somebody it has to wait.
     pub(super) fn blamed(&self, wait: &Wait<'_>) -> Vec<NodeIndex> {
         let queue = &self.targets[wait.target].queue;
         let own = &queue.entries()[wait.place];
-        let ahead = || {
-            let conflicting = queue.conflicting(wait.place);
-            conflicting.filter(|entry| entry.node != own.node)
+        let most = if queue.ahead(wait.place) <= MOST_BLAMED {
+            usize::MAX
+        } else {
+            1
         };
-        let sure: Vec<NodeIndex> = ahead()
-            .filter(|entry| entry.is_ahead_of(own) == Certainty::Sure)
+        let is_sure = |entry: &&Queued<'_>| {
+            entry.node != own.node && entry.is_ahead_of(own) == Certainty::Sure
+        };
+        let modes = queue.backwards(wait.place);
+        let sure: Vec<NodeIndex> = modes
+            .flat_map(|back| back.filter(is_sure).take(most))
             .map(|entry| entry.node)
             .collect();
         if sure.is_empty() {
-            ahead().take(1).map(|entry| entry.node).collect()
+            self.ahead(wait).take(1).collect()
         } else {
             sure
         }

@@ -1,7 +1,7 @@
 //! Who waits for whom, at one instant.
 //!
-//! A [`WaitGraph`] is a reading of one [`Snapshot`]: it is built in one pass over
-//! the lock entries and never changed.
+//! A [`WaitGraph`] is a reading of one [`Snapshot`]: it is built in one pass over the lock entries,
+//! then queues are put in the order that the server's deadlock detector has given them.
 //!
 //! ```text
 //!   reader ──soft──▶ ALTER TABLE ──hard──▶ long reader        root: the long reader
@@ -17,7 +17,8 @@
 //! - A node with no outgoing edge waits for nobody. These are the roots, and blame
 //!   ends there. Time that enters a cycle stays with the backends in it.
 //! - Soft edges number on the order of *n²* in a queue of *n*: they are computed when
-//!   asked for, and blame takes them only where a waiter has no hard edge.
+//!   asked for. Blame takes the sure ones only, a bounded number, and only where a waiter has no
+//!   hard edge.
 //!
 //! Nothing here can fail and nothing here does I/O.
 
@@ -230,7 +231,8 @@ impl<'a> WaitGraph<'a> {
         roots
     }
 
-    /// Tells whether a node's wait leads back to itself: a deadlock not broken yet.
+    /// Tells whether the blame for a node's wait stays in a circle: a deadlock not broken yet.
+    /// [`cycles`](Self::cycles) has those too that lead through unsure places in queues.
     #[must_use]
     pub fn is_in_cycle(&self, node: NodeIndex) -> bool {
         self.cyclic.contains(&node)

@@ -44,19 +44,19 @@ pub(super) struct Placed<'a> {
     pub(super) request: &'a Lock,
     /// When its wait began; none where the server does not say.
     pub(super) since: Option<Timestamp>,
-    came: Came,
+    came: Came<'a>,
 }
 
 /// How an entry came to its place.
 #[derive(Clone, Copy, Debug)]
-enum Came {
+enum Came<'a> {
     /// It joined at the end.
     Last,
     /// It holds something on the target: it may stand further ahead than it seems, before those
     /// who came after somebody it went ahead of and who has left since.
     LastHolding,
-    /// It went ahead of one that had begun to wait then.
-    Ahead(Option<Timestamp>),
+    /// It went ahead of this one, which had begun to wait then.
+    Ahead(&'a Lock, Option<Timestamp>),
     /// It can only stand here: somebody behind it would have no reason to wait.
     Deduced,
 }
@@ -84,12 +84,16 @@ pub(super) fn arrange<'a>(
             queue.push(placed(Came::Last));
             continue;
         };
+        // A colleague of its lock group is in nobody's way.
         let first = queue.iter().position(|earlier| {
-            held.iter()
-                .any(|mode| mode.conflicts_with(earlier.request.mode))
+            let conflicts = |mode: &LockMode| mode.conflicts_with(earlier.request.mode);
+            earlier.node != node && held.iter().any(conflicts)
         });
         match first {
-            Some(place) => queue.insert(place, placed(Came::Ahead(queue[place].since))),
+            Some(place) => {
+                let passed = queue[place];
+                queue.insert(place, placed(Came::Ahead(passed.request, passed.since)));
+            }
             None => queue.push(placed(Came::LastHolding)),
         }
     }
@@ -212,15 +216,19 @@ impl Placed<'_> {
         match (self.came, later.came) {
             (Came::Deduced, _) | (_, Came::Deduced) => Certainty::Unknown,
             // Whoever holds something and came later may have gone ahead.
-            (_, Came::LastHolding | Came::Ahead(_)) if own < other => Certainty::Unknown,
+            (_, Came::LastHolding | Came::Ahead(..)) if own < other => Certainty::Unknown,
             _ if own < other => apart(own, other),
-            // It went ahead of one that was there before the later one, or is the later one.
-            (Came::Ahead(Some(of)), _) => apart(of, own).max(if of == other {
-                Certainty::Sure
-            } else {
-                apart(of, other)
-            }),
-            (Came::Ahead(None), _) => Certainty::Unknown,
+            (Came::Ahead(passed, Some(since)), _) => {
+                if std::ptr::eq(passed, later.request) {
+                    apart(since, own)
+                } else if since <= other {
+                    apart(since, own).max(apart(since, other))
+                } else {
+                    // It went ahead of one that itself had gone ahead of the later one.
+                    Certainty::Unknown
+                }
+            }
+            (Came::Ahead(_, None), _) => Certainty::Unknown,
             (Came::Last | Came::LastHolding, _) => apart(other, own),
         }
     }

@@ -70,7 +70,13 @@ pub(super) struct TickRow {
     pub(super) span_us: Span,
     pub(super) server_us: Span,
     pub(super) missed: u32,
+    /// Younger than the format.
+    #[serde(default = "usual_deadlock_timeout")]
     pub(super) deadlock_timeout_us: Span,
+}
+
+fn usual_deadlock_timeout() -> Span {
+    Tick::DEADLOCK_TIMEOUT
 }
 
 impl From<Tick> for TickRow {

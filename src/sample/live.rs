@@ -68,8 +68,9 @@ pub struct Source<'c> {
     tick: Prepared,
     decoder: Decoder,
     /// The server's clock at the last tick.
-    deadlock_timeout: Span,
     last: Option<Timestamp>,
+    /// As it is set for this session, read once.
+    deadlock_timeout: Span,
     texts: Texts,
     naming: Naming,
     names: Option<Prepared>,

@@ -35,7 +35,8 @@ pub struct Tick {
     /// Ticks that were due since the last one and did not happen.
     pub missed: u32,
     /// After how long a wait the server looks for deadlocks, and puts a queue in another order
-    /// where one goes through it; as it was when the watch began.
+    /// where one goes through it; as it was for the observer when the watch began. A superuser
+    /// may have set another for a session.
     pub deadlock_timeout: Span,
 }
 

@@ -25,6 +25,8 @@ pub(crate) enum Doubt {
 pub(crate) struct Comparison {
     /// Sessions that wait for somebody, by the server's word.
     pub(crate) waits: usize,
+    /// Sessions that wait in our eyes alone.
+    pub(crate) ours_alone: usize,
     /// Edges to holders.
     pub(crate) hard: usize,
     /// Those that the server does not have, or we do not.
@@ -56,6 +58,7 @@ impl Comparison {
             .collect();
         for &pid in &waiting {
             if !truth.blockers.contains_key(&pid) {
+                result.ours_alone += 1;
                 result.fault(&graph, pid, "waits only in our eyes");
             }
         }

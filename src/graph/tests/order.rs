@@ -132,6 +132,41 @@ fn blame_goes_to_who_is_surely_ahead() {
     );
 }
 
+#[test]
+fn a_circle_is_left_by_sure_ways_only() {
+    // Where 3 stands against 9 is not known, and 9 is in no circle of its own.
+    let mut snapshot = snapshot(vec![
+        holds(1, table(7), AccessShare),
+        holds(3, table(8), AccessExclusive),
+        entry(1, table(8), AccessShare, Some(5)),
+        entry(2, table(7), AccessExclusive, Some(10)),
+        entry(9, table(7), AccessExclusive, Some(20)),
+        Lock {
+            waitstart: Some(Timestamp::from_micros(20_300)),
+            ..entry(3, table(7), AccessShare, Some(0))
+        },
+    ]);
+    snapshot.tick.deadlock_timeout = Span::from_millis(60_000);
+    let graph = WaitGraph::of(&snapshot);
+    let in_cycle = |pid| graph.is_in_cycle(graph.find(Pid(pid)).unwrap());
+    assert_eq!([1, 2, 3, 9].map(in_cycle), [true, true, true, false]);
+}
+
+#[test]
+fn a_long_queue_without_a_holder_is_blamed_on_the_nearest() {
+    let mut locks = vec![
+        holds(1, table(7), AccessShare),
+        entry(2, table(7), AccessExclusive, Some(10)),
+    ];
+    locks.extend((3..2_000).map(|pid| entry(pid, table(7), Exclusive, Some(10 * i64::from(pid)))));
+    let snapshot = snapshot(locks);
+    let graph = WaitGraph::of(&snapshot);
+    assert!(graph.graph.edge_count() < 2 * 2_000 + 32 * 32);
+    let last = graph.find(Pid(1_999)).unwrap();
+    let one = graph.find(Pid(1)).unwrap();
+    assert_eq!(graph.blame(last)[..], [(one, 1.0)]);
+}
+
 /// 3 queues behind 2, who waits for 1, who waits for 3: a circle, but for a place in a queue.
 fn circle_through_a_queue() -> Snapshot {
     snapshot(vec![

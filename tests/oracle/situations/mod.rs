@@ -59,6 +59,7 @@ situations! {
     keys::a_tentative_insertion_is_waited_for,
     deadlocks::two_rows_in_two_orders,
     deadlocks::a_cycle_through_a_queue,
+    deadlocks::a_queue_that_the_server_has_rearranged,
     sessions::tenants_behind_a_pooler_are_named_by_role,
     sessions::a_wait_that_is_over_leaves_nothing,
     parallel::workers_wait_as_their_leader,

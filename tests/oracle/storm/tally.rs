@@ -20,6 +20,7 @@ pub(crate) struct Tally {
     /// Waits, each counted once.
     distinct: usize,
     known: HashSet<(Option<Pid>, Option<Timestamp>)>,
+    ours_alone: usize,
     hard: usize,
     pub(crate) hard_wrong: usize,
     pub(crate) roots_wrong: usize,
@@ -52,6 +53,7 @@ impl Tally {
         self.known
             .extend(waiting.map(|lock| (lock.pid, lock.waitstart)));
         self.distinct = self.known.len();
+        self.ours_alone += comparison.ours_alone;
         self.hard += comparison.hard;
         self.hard_wrong += comparison.hard_wrong;
         self.roots_wrong += comparison.roots_wrong;
@@ -83,6 +85,7 @@ impl Tally {
             (&mut self.rearranged, other.rearranged),
             (&mut self.waits, other.waits),
             (&mut self.distinct, other.distinct),
+            (&mut self.ours_alone, other.ours_alone),
             (&mut self.hard, other.hard),
             (&mut self.hard_wrong, other.hard_wrong),
             (&mut self.roots_wrong, other.roots_wrong),
@@ -98,6 +101,7 @@ impl Tally {
     #[track_caller]
     pub(crate) fn holds(&self) {
         let faults = || self.faults.join("\n");
+        assert_eq!(self.ours_alone, 0, "waits of ours:\n{}", faults());
         assert_eq!(self.hard_wrong, 0, "wrong hard edges:\n{}", faults());
         assert_eq!(self.roots_wrong, 0, "wrong roots:\n{}", faults());
         assert_eq!(self.calm.sure_wrong, 0, "called sure:\n{}", faults());
