@@ -10,8 +10,7 @@
 //! ```
 //!
 //! Who was there then and has left is not seen any more, so what is found is called unknown. Nor is
-//! a timeout that a superuser has set for one session; a lock group is checked once, where the
-//! server checks each of its workers.
+//! a timeout that a superuser has set for one session.
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -37,12 +36,12 @@ const MOST_CONSTRAINTS: usize = 8;
 /// An order, as the places that its entries had before.
 pub(super) type Order = Vec<usize>;
 
-/// That one entry of a queue has to stand before another.
+/// That one party has to stand before another in a queue.
 #[derive(Clone, Copy, Debug)]
 struct Constraint {
     target: usize,
-    before: usize,
-    after: usize,
+    before: NodeIndex,
+    after: NodeIndex,
 }
 
 /// What is known of a configuration of queues.
@@ -93,8 +92,10 @@ impl<'g, 'a> Detector<'g, 'a> {
             .flat_map(|(circle, members)| members.iter().map(move |&node| (node, circle)))
             .collect();
         let members = self.circle_of.keys();
+        // Each worker of a parallel query looks for itself.
         let mut checks: Vec<(Timestamp, NodeIndex)> = members
-            .filter_map(|&node| Some((self.since(node)?, node)))
+            .flat_map(|&node| self.waits[&node].iter().map(move |wait| (wait, node)))
+            .filter_map(|(wait, node)| Some((self.entry_since(wait.target, wait.place)?, node)))
             .filter(|&(since, _)| now.since(since) > timeout)
             .collect();
         checks.sort_unstable();
@@ -102,17 +103,6 @@ impl<'g, 'a> Detector<'g, 'a> {
             self.check(node, since + timeout);
         }
         self.orders
-    }
-
-    /// Gives when a node's last wait began; none where that is not known of all its waits.
-    fn since(&self, node: NodeIndex) -> Option<Timestamp> {
-        let waits = self.waits.get(&node)?;
-        let mut since = waits
-            .iter()
-            .map(|wait| self.entry_since(wait.target, wait.place));
-        since.try_fold(Timestamp::default(), |latest, since| {
-            Some(latest.max(since?))
-        })
     }
 
     fn entry_since(&self, target: usize, place: usize) -> Option<Timestamp> {
@@ -175,7 +165,9 @@ impl<'g, 'a> Detector<'g, 'a> {
                 .copied()
                 .filter(|constraint| constraint.target == target)
                 .collect();
-            orders.insert(target, sorted(order, &of_target)?);
+            let entries = self.targets[target].queue.entries();
+            let party = |place: usize| entries[place].node;
+            orders.insert(target, sorted(order, &of_target, party)?);
         }
         Some(orders)
     }
@@ -187,10 +179,7 @@ impl<'g, 'a> Detector<'g, 'a> {
         orders: &HashMap<usize, Order>,
         constraints: &[Constraint],
     ) -> Verdict {
-        let node = |target: usize, place: usize| self.targets[target].queue.entries()[place].node;
-        let moved = constraints
-            .iter()
-            .flat_map(|c| [node(c.target, c.before), node(c.target, c.after)]);
+        let moved = constraints.iter().flat_map(|c| [c.before, c.after]);
         let mut verdict = Verdict::Free;
         for from in moved.chain([start]) {
             let mut search = Search {
@@ -263,8 +252,8 @@ impl Search<'_, '_, '_> {
                 {
                     self.places.push(Constraint {
                         target,
-                        before: wait.place,
-                        after: place,
+                        before: node,
+                        after: other.node,
                     });
                     return true;
                 }
@@ -296,17 +285,22 @@ impl Contended<'_> {
     }
 }
 
-/// Puts an order so that the constraints hold, moving as few as possible, the last place first.
-fn sorted(mut order: Order, constraints: &[Constraint]) -> Option<Order> {
+/// Puts an order so that the constraints hold, moving as few as possible, the last place first;
+/// the members of a lock group come to stand side by side.
+fn sorted(
+    mut order: Order,
+    constraints: &[Constraint],
+    party: impl Fn(usize) -> NodeIndex,
+) -> Option<Order> {
     let mut sorted = Vec::with_capacity(order.len());
     while !order.is_empty() {
-        let may_come_last = |place: &usize| {
-            constraints
-                .iter()
-                .all(|c| c.before != *place || !order.contains(&c.after))
+        let is_left = |node: NodeIndex| order.iter().any(|&place| party(place) == node);
+        let may_come_last = |&place: &usize| {
+            let mut own = constraints.iter().filter(|c| c.before == party(place));
+            !own.any(|c| is_left(c.after))
         };
-        let last = order.iter().rposition(may_come_last)?;
-        sorted.push(order.remove(last));
+        let last = party(order[order.iter().rposition(may_come_last)?]);
+        sorted.extend(order.extract_if(.., |place| party(*place) == last));
     }
     sorted.reverse();
     Some(sorted)
