@@ -94,7 +94,10 @@ impl<'g, 'a> Detector<'g, 'a> {
         let members = self.circle_of.keys();
         // Each worker of a parallel query looks for itself.
         let mut checks: Vec<(Timestamp, NodeIndex)> = members
-            .flat_map(|&node| self.waits[&node].iter().map(move |wait| (wait, node)))
+            .flat_map(|&node| {
+                let waits = self.waits.get(&node).into_iter().flatten();
+                waits.map(move |wait| (wait, node))
+            })
             .filter_map(|(wait, node)| Some((self.entry_since(wait.target, wait.place)?, node)))
             .filter(|&(since, _)| now.since(since) > timeout)
             .collect();
