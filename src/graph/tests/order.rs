@@ -287,3 +287,18 @@ fn a_tangle_of_circles_is_given_up_in_time() {
     let graph = WaitGraph::of(&snapshot);
     assert!(graph.is_in_cycle(graph.find(Pid(1_000)).unwrap()));
 }
+
+#[test]
+fn a_circle_through_a_safe_snapshot_is_no_queue_s() {
+    let mut snapshot = snapshot(vec![
+        holds(1, table(7), AccessShare),
+        entry(2, table(7), AccessExclusive, Some(10)),
+        holds(4, table(8), AccessShare),
+        entry(3, table(8), AccessExclusive, Some(10)),
+    ]);
+    snapshot.safe_snapshots = vec![SafeSnapshotWait {
+        waiter: Pid(1),
+        blocker: Pid(2),
+    }];
+    assert_eq!(WaitGraph::of(&snapshot).cycles().count(), 1);
+}
