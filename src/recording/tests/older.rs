@@ -1,0 +1,35 @@
+//! What an older version wrote.
+
+use super::*;
+
+#[test]
+fn ticks_from_before_they_told_the_deadlock_timeout_are_read() {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Older {
+        at: Timestamp,
+        span_us: Span,
+        server_us: Span,
+        missed: u32,
+    }
+    impl format::Row for Older {
+        const TABLE: &'static str = "ticks";
+        fn fields() -> Vec<arrow_schema::FieldRef> {
+            let mut fields = format::TickRow::fields();
+            fields.retain(|field| field.name() != "deadlock_timeout_us");
+            fields
+        }
+    }
+    let folder = written(&recording());
+    let ticks = parts(&folder.path().join("ticks"));
+    let older = Older {
+        at: at(0),
+        span_us: Span::from_millis(100),
+        server_us: Span::ZERO,
+        missed: 0,
+    };
+    fs::write(&ticks[0], format::encode(&[&older]).unwrap()).unwrap();
+    let read = Recording::open(folder.path()).unwrap();
+    assert_eq!(read.losses, recording().losses);
+    let first = read.snapshots[0].tick;
+    assert_eq!(first.deadlock_timeout, Tick::DEADLOCK_TIMEOUT);
+}
