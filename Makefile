@@ -56,7 +56,7 @@ docs:
 tests:
 	$(call step,PROPTEST_RNG_SEED=1 cargo test --locked)
 
-oracle: install-test ## The graph beside pg_blocking_pids(): 5,000 frozen waits on each version, about 3 min
+oracle: install-test ## The graph beside pg_blocking_pids(): 5,000 frozen waits on each version, about 1 min
 	@PGJAM_ORACLE_WAITS=5000 cargo test --locked --test oracle -- storm
 
 bench: install-demo ## What a look costs a server, how fast graph and attribution are

@@ -1,5 +1,6 @@
 //! `pgjam diagnose` and `pgjam report`: from a server, or from a recording, to the verdict.
 
+use std::cell::Cell;
 use std::path::Path;
 
 use crate::attribution;
@@ -27,7 +28,7 @@ pub(super) fn run(args: &DiagnoseArgs, screen: &Screen) -> Done {
             naming: &args.naming.system_by,
             events: &args.events,
             folder: folder(&args.watch)?,
-            lost_connections: 0,
+            lost_connections: &Cell::new(0),
             ending: ENDING,
         };
         watch.run(&reached, screen, ctrl_c()).await?;

@@ -1,5 +1,6 @@
 //! `pgjam lab`: a workload whose truth is known, and pgjam's verdict beside it.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -134,7 +135,7 @@ fn watch(
             naming: &Naming::default(),
             events: &[],
             folder: folder(&args.watch)?,
-            lost_connections: 0,
+            lost_connections: &Cell::new(0),
             ending: ENDING,
         };
         watch.run(&reached, screen, std::future::pending()).await?;

@@ -6,7 +6,8 @@
 //! At the first start whatever an operator has to mend ends it at once. Later only what concerns
 //! the recording itself does: a role that was locked out and a server that moved come back.
 
-use std::time::Duration;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,19 +31,20 @@ pub(super) fn run(args: &RecordArgs, screen: &Screen) -> Done {
     block_on(async {
         let stop = told_to_stop()?;
         let mut pause = PAUSES.0;
-        let mut losses = 0;
+        let losses = Cell::new(0);
         let mut is_first = true;
         loop {
-            let ended = once(args, screen, &stop, losses, &mut is_first).await;
+            let begun = Instant::now();
+            let ended = once(args, screen, &stop, &losses, &mut is_first).await;
             let Err(failure) = ended else { return Ok(()) };
             if !is_passing(&failure, is_first) {
                 return Err(failure);
             }
-            // A watch that began has found the server, and taken the earlier losses down.
-            if matches!(failure, Failure::Lost { .. }) {
-                (pause, losses) = (PAUSES.0, 0);
+            // A server that lets us in and drops us at once is not to be knocked at twice a second.
+            if begun.elapsed() > PAUSES.1 {
+                pause = PAUSES.0;
             }
-            losses += 1;
+            losses.set(losses.get() + 1);
             let wait = pause.mul_f64(rand::rng().random_range(0.5..1.0));
             let seconds = wait.as_secs_f64();
             screen.note(&format!("{failure}\n  trying again in {seconds:.1} s"));
@@ -60,7 +62,7 @@ async fn once(
     args: &RecordArgs,
     screen: &Screen,
     stop: &watch::Receiver<bool>,
-    losses: u64,
+    losses: &Cell<u64>,
     is_first: &mut bool,
 ) -> Done {
     let reached = tokio::select! {

@@ -3,9 +3,10 @@
 //! ```text
 //!  connect ─▶ doctor ─▶ ticks ─▶ recording folder ─▶ (attribution reads it from there)
 //! ```
-//! The recording is written beside the watch and made safe every few seconds: a slow
+//! The recording is written beside the watch and made safe twice a second: a slow
 //! disk delays no look, and whatever ends the watch leaves what was seen until then.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -93,8 +94,8 @@ pub(super) struct Watch<'a> {
     pub(super) naming: &'a Naming,
     pub(super) events: &'a [Event],
     pub(super) folder: PathBuf,
-    /// How often the connection was lost before this watch.
-    pub(super) lost_connections: u64,
+    /// How often the connection was lost since that was last taken down.
+    pub(super) lost_connections: &'a Cell<u64>,
     /// How long the server may keep the end waiting.
     pub(super) ending: Duration,
 }
@@ -218,11 +219,12 @@ impl Watch<'_> {
 
     /// Takes down that nobody watched for a while.
     fn tell_lost_connections(&self, recorder: &mut Recorder, snapshot: &Snapshot) {
-        if self.lost_connections > 0 {
+        let count = self.lost_connections.take();
+        if count > 0 {
             recorder.take(Entry::Loss(Loss {
                 at: snapshot.tick.at,
                 kind: "lost_connections".into(),
-                count: self.lost_connections,
+                count,
             }));
         }
     }

@@ -56,8 +56,8 @@ enum Verdict {
 
 /// The waits of one instant, and the queues as far as they have been put in another order.
 pub(super) struct Detector<'g, 'a> {
-    pub(super) targets: &'g [Contended<'a>],
-    pub(super) waits: &'g HashMap<NodeIndex, Vec<Wait<'a>>>,
+    targets: &'g [Contended<'a>],
+    waits: &'g HashMap<NodeIndex, Vec<Wait<'a>>>,
     orders: HashMap<usize, Order>,
     /// Which circle each member is in; no way that leaves it leads back.
     circle_of: HashMap<NodeIndex, usize>,

@@ -59,28 +59,32 @@ impl Segment {
         })
     }
 
-    /// Appends rows; where that fails the file is as it was.
+    /// Appends rows; where that fails the file counts as it was.
     pub(super) fn append<R: Row>(&mut self, rows: &[&R]) -> Result<(), RecordingError> {
+        let appended = self.try_append(rows);
+        if appended.is_err() {
+            // These rows their caller still has. What is torn is written over by the next.
+            let _ = self.file.set_len(self.length);
+            if self.length == 0 {
+                self.stream = begun::<R>()?;
+                return appended;
+            }
+        }
+        self.stream.get_mut().clear();
+        appended
+    }
+
+    fn try_append<R: Row>(&mut self, rows: &[&R]) -> Result<(), RecordingError> {
         let batch = format::batch(rows)?;
         self.stream
             .write(&batch)
             .map_err(|error| format::cannot_encode::<R>(&error))?;
         let bytes = self.stream.get_ref();
-        let written = self.file.write_all(bytes);
-        if let Err(error) = written {
-            let io = super::writer::io(&self.path);
-            // This batch its caller still has; a stream without one has to begin anew.
-            if self.length == 0 {
-                self.stream = begun::<R>()?;
-            } else {
-                self.stream.get_mut().clear();
-            }
-            self.file.set_len(self.length).map_err(&io)?;
-            self.file.seek(SeekFrom::Start(self.length)).map_err(&io)?;
-            return Err(io(error));
-        }
+        self.file
+            .seek(SeekFrom::Start(self.length))
+            .and_then(|_| self.file.write_all(bytes))
+            .map_err(super::writer::io(&self.path))?;
         self.length += bytes.len() as u64;
-        self.stream.get_mut().clear();
         Ok(())
     }
 
@@ -117,16 +121,17 @@ pub(super) fn decode<R: Row>(file: File) -> Option<Vec<R>> {
     Some(rows)
 }
 
-/// Makes a part of a segment and removes it.
+/// Makes a part of a segment and removes it; one of which nothing can be read stays as it is.
 pub(super) fn seal<R: Row>(segment: &Path) -> Result<(), RecordingError> {
     let part = part_of(segment);
-    let io = super::writer::io(segment);
     if !part.exists() {
-        let file = File::open(segment).map_err(&io)?;
+        let file = File::open(segment).map_err(super::writer::io(segment))?;
         let rows = decode::<R>(file).unwrap_or_default();
         if !rows.is_empty() {
             let rows: Vec<&R> = rows.iter().collect();
             super::writer::write_whole(&part, &format::encode(&rows)?)?;
+        } else if fs::metadata(segment).is_ok_and(|about| about.len() > 0) {
+            return Ok(());
         }
     }
     // Beside its part it counts no more; the next writer tries again.

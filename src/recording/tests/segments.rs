@@ -117,6 +117,20 @@ fn a_segment_beside_its_part_counts_no_more() {
 }
 
 #[test]
+fn what_cannot_be_read_is_not_removed() {
+    let left = killed(&three());
+    let segments = ending(left.path(), "arrows");
+    for path in &segments {
+        fs::write(path, "something else").unwrap();
+    }
+    Writer::create(left.path(), &server())
+        .unwrap()
+        .finish()
+        .unwrap();
+    assert_eq!(ending(left.path(), "arrows"), segments);
+}
+
+#[test]
 fn two_do_not_write_into_one_recording() {
     let folder = tempfile::tempdir().unwrap();
     let first = Writer::create(folder.path(), &server()).unwrap();
