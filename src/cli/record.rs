@@ -23,8 +23,9 @@ use crate::recording::Recorder;
 /// How soon it tries again, and how long it waits at most in the end.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
-/// How long the end may take on the server: whoever sends SIGTERM wants it gone.
-const ENDING: Duration = Duration::from_secs(1);
+/// How long the end may take on the server: whoever sends SIGTERM wants it gone within two seconds,
+/// and the disk needs its time too.
+const ENDING: Duration = Duration::from_millis(700);
 
 /// Watches until it is told to stop.
 pub(super) fn run(args: &RecordArgs, screen: &Screen) -> Done {

@@ -141,6 +141,24 @@ fn two_do_not_write_into_one_recording() {
 }
 
 #[test]
+fn lengths_that_a_foreign_file_names_are_not_believed() {
+    let folder = killed(&three());
+    let ticks = ending(&folder.path().join("ticks"), "arrows").remove(0);
+    let whole = fs::read(&ticks).unwrap();
+    // A letter, and a message of two gigabytes: alone, and behind rows of ours.
+    let huge = [[0xff; 4], 0x7fff_ffff_u32.to_le_bytes(), [0; 4]].concat();
+    let behind = [whole.as_slice(), &huge].concat();
+    for foreign in [&b"a letter"[..], &huge, &behind] {
+        let begun = std::time::Instant::now();
+        fs::write(&ticks, foreign).unwrap();
+        let read = Recording::open(folder.path()).unwrap();
+        assert!(begun.elapsed() < std::time::Duration::from_millis(500));
+        let rows = if foreign == behind { 3 } else { 0 };
+        assert_eq!(read.snapshots.len(), rows);
+    }
+}
+
+#[test]
 fn who_goes_on_knows_the_last_tick_and_says_that_it_was_away() {
     let folder = tempfile::tempdir().unwrap();
     let mut recorder = Recorder::create(folder.path(), &server()).unwrap();
