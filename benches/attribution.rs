@@ -161,6 +161,8 @@ fn recording(minutes: i32) -> Recording {
         }],
         declared: Vec::new(),
         losses: Vec::new(),
+        minutes: Vec::new(),
+        events: Vec::new(),
     }
 }
 

@@ -22,6 +22,8 @@
 //! `SELECT wait_event, count(*) FROM read_parquet('FOLDER/sessions/*/*/*/*.parquet',
 //! hive_partitioning = true) GROUP BY 1`.
 
+mod charge;
+mod event;
 mod format;
 mod reader;
 mod recorder;
@@ -33,6 +35,8 @@ use std::path::PathBuf;
 
 use crate::sample::{Counters, Declared, Loss, Name, Server, Snapshot, StatementText};
 
+pub use self::charge::{Account, Charge, Edge, Minute, RolledUp};
+pub use self::event::Event;
 pub use self::recorder::{Entry, Recorder};
 pub use self::writer::Writer;
 
@@ -53,6 +57,10 @@ pub struct Recording {
     pub declared: Vec<Declared>,
     /// What was lost.
     pub losses: Vec<Loss>,
+    /// What remains of the minutes before the first tick.
+    pub minutes: Vec<RolledUp>,
+    /// What was seen to happen.
+    pub events: Vec<Event>,
 }
 
 /// Why a recording cannot be written or read.

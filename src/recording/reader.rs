@@ -66,6 +66,8 @@ impl Recording {
             names,
             declared,
             losses,
+            minutes: Vec::new(),
+            events: Vec::new(),
         })
     }
 }

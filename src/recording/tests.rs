@@ -200,6 +200,8 @@ fn recording() -> Recording {
             kind: "missed_ticks".into(),
             count: u64::MAX,
         }],
+        minutes: Vec::new(),
+        events: Vec::new(),
     }
 }
 

@@ -71,6 +71,8 @@ pub(crate) fn nothing_yet(world: &World) -> Recording {
         names,
         declared: Vec::new(),
         losses: Vec::new(),
+        minutes: Vec::new(),
+        events: Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod look;
 mod nonsense;
+mod rollup;
 mod simulator;
 mod story;
 mod traps;
