@@ -37,7 +37,7 @@ use std::path::PathBuf;
 
 use crate::sample::{Counters, Declared, Loss, Name, Server, Snapshot, StatementText};
 
-pub use self::recorder::Recorder;
+pub use self::recorder::{Disk, Recorder};
 pub use self::writer::Writer;
 
 /// A recording, read into memory, in order of time.
@@ -90,6 +90,8 @@ pub enum Entry {
     Declared(Declared),
     /// Something lost.
     Loss(Loss),
+    /// The same server, found again.
+    Server(Server),
 }
 
 impl From<Snapshot> for Entry {

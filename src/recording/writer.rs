@@ -27,6 +27,8 @@ pub struct Writer {
     /// Held as long as this is the one who writes.
     _lock: File,
     place: Place,
+    /// The server as it was found again, until that is written down.
+    found: Option<Server>,
     /// The last time that a row told; the server's start before the first.
     now: Timestamp,
     tables: Tables,
@@ -54,18 +56,7 @@ impl Writer {
             return Err(RecordingError::Occupied(folder.to_owned()));
         }
         let lock = lock(folder)?;
-        let manifest = Manifest {
-            format: FORMAT.to_owned(),
-            tool: concat!("pgjam ", env!("CARGO_PKG_VERSION")).to_owned(),
-            server: server.clone(),
-        };
-        let mut json =
-            serde_json::to_vec_pretty(&manifest).map_err(|error| RecordingError::Encode {
-                table: MANIFEST,
-                reason: error.to_string(),
-            })?;
-        json.push(b'\n');
-        write_whole(&folder.join(MANIFEST), &json)?;
+        write_manifest(folder, server)?;
         recover(folder)?;
         let place = Place {
             folder: folder.to_owned(),
@@ -75,6 +66,7 @@ impl Writer {
         Ok(Self {
             _lock: lock,
             place,
+            found: None,
             now: server.started_at,
             tables: Tables::default(),
             reported: 0,
@@ -97,6 +89,7 @@ impl Writer {
             Entry::Name(row) => tables.names.push(self.now, row),
             Entry::Declared(row) => tables.declared.push(self.now, row),
             Entry::Loss(row) => tables.losses.push(self.now, row),
+            Entry::Server(server) => self.found = Some(server),
         }
     }
 
@@ -115,6 +108,10 @@ impl Writer {
             };
             self.reported = dropped;
             self.tables.losses.push(self.now, lost);
+        }
+        if let Some(server) = &self.found {
+            write_manifest(&self.place.folder, server)?;
+            self.found = None;
         }
         let mut tables = self.tables.all().into_iter();
         tables.try_for_each(|table| table.flush(&mut self.place))
@@ -175,6 +172,22 @@ impl Drop for Writer {
     fn drop(&mut self) {
         let _ = self.seal();
     }
+}
+
+/// Writes down whose recording this is.
+fn write_manifest(folder: &Path, server: &Server) -> Result<(), RecordingError> {
+    let manifest = Manifest {
+        format: FORMAT.to_owned(),
+        tool: concat!("pgjam ", env!("CARGO_PKG_VERSION")).to_owned(),
+        server: server.clone(),
+    };
+    let mut json =
+        serde_json::to_vec_pretty(&manifest).map_err(|error| RecordingError::Encode {
+            table: MANIFEST,
+            reason: error.to_string(),
+        })?;
+    json.push(b'\n');
+    write_whole(&folder.join(MANIFEST), &json)
 }
 
 /// Makes sure that nobody else writes into a folder.
