@@ -114,6 +114,14 @@ impl Pace {
         }
     }
 
+    /// Tells how many instants, at the present pace, lie between two looks so far apart.
+    #[must_use]
+    pub fn due_in(&self, gap: Span) -> u32 {
+        let (gap, period) = (gap.as_micros(), self.period.as_micros());
+        let rounded = (gap.saturating_add(period / 2) / period).saturating_sub(1);
+        u32::try_from(rounded.max(0)).unwrap_or(u32::MAX)
+    }
+
     /// Takes note of what a look cost the server, and whether it saw somebody wait for a lock.
     pub fn spent(&mut self, server: Span, waits: bool) {
         let server = server.as_micros() as f64;
@@ -291,6 +299,14 @@ mod tests {
         let settled = pace.period;
         paid(&mut pace, &costs, false);
         assert!(pace.period >= settled && pace.period < settled + settled);
+    }
+
+    #[test]
+    fn between_looks_far_apart_lies_what_would_have_been_due() {
+        let pace = at_ease(10.0, 12);
+        let due = |millis| pace.due_in(Span::from_millis(millis));
+        assert_eq!([0, 60, 100, 149, 151, 1_000].map(due), [0, 0, 0, 0, 1, 9]);
+        assert_eq!(due(i64::MAX / 1_000), u32::MAX);
     }
 
     #[test]
