@@ -1,6 +1,5 @@
 //! `pgjam diagnose` and `pgjam report`: from a server, or from a recording, to the verdict.
 
-use std::cell::Cell;
 use std::path::Path;
 
 use crate::attribution;
@@ -23,18 +22,17 @@ pub(super) fn run(args: &DiagnoseArgs, screen: &Screen) -> Done {
         for missing in &reached.checkup.missing {
             screen.note(&format!("note: {}: {}", missing.what, missing.consequence));
         }
+        let folder = folder(&args.watch)?;
         let watch = Watch {
             duration: Some(args.duration),
             cadence: Cadence::Fixed(args.watch.hz),
             naming: &args.naming.system_by,
             events: &args.events,
-            folder: folder(&args.watch)?,
-            lost_connections: &Cell::new(0),
             ending: ENDING,
         };
-        watch.run(&reached, screen, ctrl_c()).await?;
+        watch.run(&folder, &reached, screen, ctrl_c()).await?;
         reached.session.close().await;
-        Ok(watch.folder)
+        Ok(folder)
     })?;
     let recording = Recording::open(&folder)?;
     let report = conclude(&recording, &args.naming.system_by);

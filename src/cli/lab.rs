@@ -1,6 +1,5 @@
 //! `pgjam lab`: a workload whose truth is known, and pgjam's verdict beside it.
 
-use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -130,18 +129,19 @@ fn watch(
     }
     block_on(async {
         let reached = reach(Some(dsn), screen).await?;
+        let folder = folder(&args.watch)?;
         let watch = Watch {
             duration: Some(running.phase().left_in_all),
             cadence: Cadence::Fixed(args.watch.hz),
             naming: &Naming::default(),
             events: &[],
-            folder: folder(&args.watch)?,
-            lost_connections: &Cell::new(0),
             ending: ENDING,
         };
-        watch.run(&reached, screen, std::future::pending()).await?;
+        watch
+            .run(&folder, &reached, screen, std::future::pending())
+            .await?;
         reached.session.close().await;
-        Ok(watch.folder)
+        Ok(folder)
     })
 }
 

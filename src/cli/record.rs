@@ -6,7 +6,6 @@
 //! At the first start whatever an operator has to mend ends it at once. Later only what concerns
 //! the recording itself does: a role that was locked out and a server that moved come back.
 
-use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
@@ -19,6 +18,7 @@ use crate::cli::exit::Failure;
 use crate::cli::screen::Screen;
 use crate::cli::watch::{Watch, block_on, reach};
 use crate::connect::ConnectErrorKind;
+use crate::recording::Recorder;
 use crate::sample::pace::{Cadence, Need};
 
 /// How soon it tries again, and how long it waits at most in the end.
@@ -32,47 +32,62 @@ pub(super) fn run(args: &RecordArgs, screen: &Screen) -> Done {
     block_on(async {
         let stop = told_to_stop()?;
         let mut pause = PAUSES.0;
-        let losses = Cell::new(0);
-        let mut is_first = true;
-        loop {
+        let mut recorder = None;
+        let ended = loop {
             let begun = Instant::now();
-            let ended = once(args, screen, &stop, &losses, &mut is_first).await;
-            let Err(failure) = ended else { return Ok(()) };
-            if !is_passing(&failure, is_first) {
-                return Err(failure);
+            let Err(failure) = once(args, screen, &stop, &mut recorder).await else {
+                break Ok(());
+            };
+            if !is_passing(&failure, recorder.is_none()) {
+                break Err(failure);
             }
             // A server that lets us in and drops us at once is not to be knocked at twice a second.
             if begun.elapsed() > PAUSES.1 {
                 pause = PAUSES.0;
             }
-            losses.set(losses.get() + 1);
             let wait = pause.mul_f64(rand::rng().random_range(0.5..1.0));
             let seconds = wait.as_secs_f64();
             screen.note(&format!("{failure}\n  trying again in {seconds:.1} s"));
             tokio::select! {
-                () = until_true(stop.clone()) => return Ok(()),
+                () = until_true(stop.clone()) => break Ok(()),
                 () = tokio::time::sleep(wait) => {}
             }
             pause = (pause * 2).min(PAUSES.1);
-        }
+        };
+        ended.and(recorder.map_or(Ok(()), |recorder| Ok(recorder.finish()?)))
     })
 }
 
 /// Reaches the server and watches it until it is lost, or it is time to stop.
+///
+/// The recording outlives the connection: rows that wait for a disk wait on.
 async fn once(
     args: &RecordArgs,
     screen: &Screen,
     stop: &watch::Receiver<bool>,
-    losses: &Cell<u64>,
-    is_first: &mut bool,
+    recorder: &mut Option<Recorder>,
 ) -> Done {
     let reached = tokio::select! {
         () = until_true(stop.clone()) => return Ok(()),
-        reached = reach(args.connect.dsn.as_deref(), screen) => reached?,
+        reached = reach(args.connect.dsn.as_deref(), screen) => reached,
+    };
+    let reached = match (reached, &mut *recorder) {
+        (Ok(reached), _) => reached,
+        (Err(failure), None) => return Err(failure),
+        (Err(failure), Some(recorder)) => {
+            recorder.lose("failed_connections", 1);
+            return Err(failure);
+        }
     };
     let (address, folder) = (reached.session.address(), args.to.display());
     screen.note(&format!("watching {address} into {folder}"));
-    *is_first = false;
+    let recorder = match recorder {
+        Some(recorder) => {
+            recorder.found_again(&reached.server)?;
+            recorder
+        }
+        None => recorder.insert(Recorder::create(&args.to, &reached.server)?),
+    };
     let watch = Watch {
         duration: None,
         cadence: args
@@ -80,13 +95,18 @@ async fn once(
             .map_or_else(|| Cadence::ByNeed(Need::default()), Cadence::Fixed),
         naming: &args.naming.system_by,
         events: &[],
-        folder: args.to.clone(),
-        lost_connections: losses,
         ending: ENDING,
     };
-    match watch.run(&reached, screen, until_true(stop.clone())).await {
-        Err(Failure::Interrupted) => Ok(()),
-        other => other,
+    let stop = until_true(stop.clone());
+    match watch.go_on(recorder, &reached, screen, stop).await {
+        Ok(()) | Err(Failure::Interrupted) => {
+            reached.session.close().await;
+            Ok(())
+        }
+        Err(failure) => {
+            recorder.lose("lost_connections", 1);
+            Err(failure)
+        }
     }
 }
 

@@ -6,31 +6,33 @@
 //! The recording is written beside the watch and made safe twice a second: a slow
 //! disk delays no look, and whatever ends the watch leaves what was seen until then.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use crate::cli::args::{Event, WatchArgs};
 use crate::cli::exit::Failure;
-use crate::cli::screen::Screen;
+use crate::cli::screen::{Progress, Screen};
 use crate::connect::{Environment, Session, Target};
 use crate::doctor::Checkup;
 use crate::graph::WaitGraph;
 use crate::graph::view::Vocabulary;
 use crate::names::{Names, Statements};
 use crate::pg::Version;
-use crate::recording::{Entry, Recorder};
+use crate::recording::{Disk, Entry, Recorder};
 use crate::report::{Rights, first_screen};
 use crate::sample::live::{Options, Source};
 use crate::sample::pace::Cadence;
-use crate::sample::{Declared, Loss, SampleError, Server, Snapshot};
+use crate::sample::{Declared, SampleError, Server, Snapshot};
 use crate::system::Naming;
 
 /// How long other databases may keep the end of a watch waiting for names.
 pub(super) const LAST_NAMES: Duration = Duration::from_secs(2);
 /// How long the server may keep the end of a watch waiting that somebody looks at.
 pub(super) const ENDING: Duration = Duration::from_secs(30);
+/// How long the preflight may take before the server counts as hanging.
+const PREFLIGHT: Duration = Duration::from_secs(10);
 /// So many ticks in a row may run into a timeout of ours before we give up.
 const TIMEOUTS: u32 = 20;
 
@@ -49,7 +51,11 @@ pub(super) async fn reach(dsn: Option<&str>, screen: &Screen) -> Result<Reached,
         screen.note(notice);
     }
     let session = target.connect().await?;
-    let checkup = Checkup::run(session.client()).await?;
+    let preflight = tokio::time::timeout(PREFLIGHT, Checkup::run(session.client()));
+    let checkup = preflight.await.map_err(|_| SampleError::Silent {
+        query: "the preflight",
+        seconds: PREFLIGHT.as_secs_f64(),
+    })??;
     match checkup.server(session.address()) {
         Some(server) if !checkup.is_fatal() => Ok(Reached {
             target,
@@ -94,24 +100,41 @@ pub(super) struct Watch<'a> {
     pub(super) cadence: Cadence,
     pub(super) naming: &'a Naming,
     pub(super) events: &'a [Event],
-    pub(super) folder: PathBuf,
-    /// How often the connection was lost since that was last taken down.
-    pub(super) lost_connections: &'a Cell<u64>,
     /// How long the server may keep the end waiting.
     pub(super) ending: Duration,
 }
 
 impl Watch<'_> {
-    /// Watches into the folder until the time is over or `stop` comes.
+    /// Watches into a folder until the time is over or `stop` comes.
     ///
     /// Where the server goes away the folder holds what was seen until then.
     pub(super) async fn run(
         &self,
+        folder: &Path,
         reached: &Reached,
         screen: &Screen,
         stop: impl Future<Output = ()>,
     ) -> Result<(), Failure> {
-        let mut recorder = Recorder::create(&self.folder, &reached.server)?;
+        let mut recorder = Recorder::create(folder, &reached.server)?;
+        let watched = self.go_on(&mut recorder, reached, screen, stop).await;
+        recorder.finish()?;
+        match watched {
+            Err(Failure::Sample(error)) => Err(Failure::Lost {
+                error,
+                kept: folder.to_owned(),
+            }),
+            other => other,
+        }
+    }
+
+    /// Watches into a recording that may have begun before and may go on afterwards.
+    pub(super) async fn go_on(
+        &self,
+        recorder: &mut Recorder,
+        reached: &Reached,
+        screen: &Screen,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), Failure> {
         for Event { label, at } in self.events {
             recorder.take(Entry::Declared(Declared {
                 at: *at,
@@ -123,20 +146,20 @@ impl Watch<'_> {
             seed: u64::from(std::process::id()),
             tag_keys: self.naming.tags().iter().map(ToString::to_string).collect(),
             target: Some(reached.target.clone()),
+            after: recorder.last_tick(),
             ..Options::default()
         };
-        let mut source = Source::new(reached.session.client(), options).await?;
+        let mut stop = std::pin::pin!(stop);
+        let mut source = tokio::select! {
+            () = &mut stop => return Err(Failure::Interrupted),
+            source = Source::new(reached.session.client(), options) => source?,
+        };
         let mut live = Live::new(self.naming, rights(&reached.checkup));
         let watched = self
-            .ticks(&mut source, &mut recorder, &mut live, screen, stop)
+            .ticks(&mut source, recorder, &mut live, screen, stop)
             .await;
-        recorder.finish(live.last)?;
         match watched {
             Ok(()) if live.ticks == 0 => Err(Failure::Interrupted),
-            Err(Failure::Sample(error)) => Err(Failure::Lost {
-                error,
-                kept: self.folder.clone(),
-            }),
             other => other,
         }
     }
@@ -147,59 +170,17 @@ impl Watch<'_> {
         recorder: &mut Recorder,
         live: &mut Live<'_>,
         screen: &Screen,
-        stop: impl Future<Output = ()>,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), Failure> {
-        let mut stop = std::pin::pin!(stop);
         let mut progress = self.duration.map(|duration| screen.progress(duration));
         let begun = Instant::now();
         let is_over = || self.duration.is_some_and(|all| begun.elapsed() >= all);
-        let mut timeouts = 0;
         while !is_over() {
-            let tick = tokio::select! {
+            // Whoever hangs in the middle of a step does not keep the end waiting.
+            let step = step(source, recorder, live, screen, &mut progress);
+            tokio::select! {
                 () = &mut stop => break,
-                tick = source.tick() => tick,
-            };
-            let snapshot = match tick {
-                Ok(snapshot) => snapshot,
-                Err(SampleError::Timeout { .. }) if timeouts < TIMEOUTS => {
-                    timeouts += 1;
-                    let kind = "timed_out_ticks".into();
-                    recorder.take(Entry::Loss(Loss {
-                        at: live.last,
-                        kind,
-                        count: 1,
-                    }));
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
-            };
-            timeouts = 0;
-            for text in source.learned() {
-                live.statements.learn(&text);
-                recorder.take(Entry::Statement(text));
-            }
-            for name in source.names(&snapshot).await {
-                live.names.learn(&name);
-                recorder.take(Entry::Name(name));
-            }
-            lose(source, recorder);
-            // What helps at once comes before anything that may take its time.
-            if live.ticks == 0 {
-                if progress.is_some() {
-                    screen.page(&live.first_screen(&snapshot, screen));
-                }
-                self.tell_lost_connections(recorder, &snapshot);
-            }
-            let status = live.status(&snapshot);
-            if let Some(progress) = &mut progress {
-                progress.at(&status);
-            }
-            recorder.take(Entry::Snapshot(Box::new(snapshot)));
-            if let Some(trouble) = recorder.trouble() {
-                screen.note(&format!("the recording waits in memory: {trouble}"));
-            }
-            if source.should_count() {
-                count(source, recorder).await?;
+                step = step => step?,
             }
         }
         if let Some(progress) = progress {
@@ -217,18 +198,56 @@ impl Watch<'_> {
         lose(source, recorder);
         ended.unwrap_or(Ok(()))
     }
+}
 
-    /// Takes down that nobody watched for a while.
-    fn tell_lost_connections(&self, recorder: &mut Recorder, snapshot: &Snapshot) {
-        let count = self.lost_connections.take();
-        if count > 0 {
-            recorder.take(Entry::Loss(Loss {
-                at: snapshot.tick.at,
-                kind: "lost_connections".into(),
-                count,
-            }));
+/// Takes one tick and what is asked beside it.
+async fn step(
+    source: &mut Source<'_>,
+    recorder: &mut Recorder,
+    live: &mut Live<'_>,
+    screen: &Screen,
+    progress: &mut Option<Progress>,
+) -> Result<(), Failure> {
+    let snapshot = match source.tick().await {
+        Ok(snapshot) => snapshot,
+        Err(SampleError::Timeout { .. }) if live.timeouts < TIMEOUTS => {
+            live.timeouts += 1;
+            recorder.lose("timed_out_ticks", 1);
+            return Ok(());
         }
+        Err(error) => return Err(error.into()),
+    };
+    live.timeouts = 0;
+    // What the server has told is safe before it is asked for more.
+    recorder.take(Entry::Snapshot(Box::new(snapshot.clone())));
+    for text in source.learned() {
+        live.statements.learn(&text);
+        recorder.take(Entry::Statement(text));
     }
+    for name in source.names(&snapshot).await {
+        live.names.learn(&name);
+        recorder.take(Entry::Name(name));
+    }
+    lose(source, recorder);
+    // What helps at once comes before anything that may take its time.
+    if live.ticks == 0 && progress.is_some() {
+        screen.page(&live.first_screen(&snapshot, screen));
+    }
+    let status = live.status(&snapshot);
+    if let Some(progress) = progress {
+        progress.at(&status);
+    }
+    match recorder.disk() {
+        Some(Disk::Refuses(why)) => {
+            screen.note(&format!("the recording waits in memory: {why}"));
+        }
+        Some(Disk::TakesAgain) => screen.note("the recording is written again"),
+        None => {}
+    }
+    if source.should_count() {
+        count(source, recorder).await?;
+    }
+    Ok(())
 }
 
 /// Reads the counters, if there are any.
@@ -253,7 +272,8 @@ struct Live<'a> {
     names: Names,
     statements: Statements,
     ticks: usize,
-    last: crate::time::Timestamp,
+    /// Ticks in a row that ran into a timeout.
+    timeouts: u32,
 }
 
 impl<'a> Live<'a> {
@@ -264,7 +284,7 @@ impl<'a> Live<'a> {
             names: Names::default(),
             statements: Statements::default(),
             ticks: 0,
-            last: crate::time::Timestamp::default(),
+            timeouts: 0,
         }
     }
 
@@ -284,7 +304,6 @@ impl<'a> Live<'a> {
 
     /// Words the state of things for a line of progress.
     fn status(&mut self, snapshot: &Snapshot) -> String {
-        self.last = snapshot.tick.at;
         self.ticks += 1;
         let active = snapshot
             .sessions

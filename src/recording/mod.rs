@@ -33,7 +33,7 @@ use std::path::PathBuf;
 
 use crate::sample::{Counters, Declared, Loss, Name, Server, Snapshot, StatementText};
 
-pub use self::recorder::{Entry, Recorder};
+pub use self::recorder::{Disk, Entry, Recorder};
 pub use self::writer::Writer;
 
 /// A recording, read into memory, in order of time.

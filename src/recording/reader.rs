@@ -187,6 +187,17 @@ pub(super) fn last_sequence(folder: &Path) -> u64 {
     tables.filter_map(|path| number(&path)).max().unwrap_or(0)
 }
 
+/// Finds the last tick that a recording holds.
+pub(super) fn last_tick(folder: &Path) -> Option<Timestamp> {
+    let files = part_files(&folder.join(TickRow::TABLE));
+    // Partitions are in order of time, and only the newest is worth reading, unless it is torn.
+    files.iter().rev().find_map(|path| {
+        let rows = catch_unwind(AssertUnwindSafe(|| rows_of::<TickRow>(path)));
+        let rows = rows.ok().flatten()?;
+        rows.iter().map(|row| row.at).max()
+    })
+}
+
 /// The part files of a table, in order of their partitions, then of writing; and the segments that
 /// are no parts yet.
 fn part_files(table: &Path) -> Vec<PathBuf> {

@@ -3,13 +3,13 @@
 //! The watcher hands rows over and goes on. Rows that a stalled disk leaves no room
 //! for are dropped and counted (`dropped_rows`), like those beyond the writer's own bound.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{RecordingError, Writer};
+use super::{RecordingError, Writer, format, reader};
 use crate::sample::{Counters, Declared, Loss, Name, Server, Snapshot, StatementText};
 use crate::time::Timestamp;
 
@@ -35,6 +35,17 @@ pub enum Entry {
     Declared(Declared),
     /// Something lost.
     Loss(Loss),
+    /// The same server, found again.
+    Server(Server),
+}
+
+/// News of the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// It refuses, and says why; the rows wait in memory.
+    Refuses(String),
+    /// It refused, and takes rows again.
+    TakesAgain,
 }
 
 /// A recording that is being written elsewhere.
@@ -42,18 +53,28 @@ pub enum Entry {
 pub struct Recorder {
     entries: Option<SyncSender<Entry>>,
     thread: Option<JoinHandle<Result<(), RecordingError>>>,
+    folder: PathBuf,
+    server: Server,
+    /// The last one that was handed over, or that the folder held before.
+    last_tick: Option<Timestamp>,
+    /// What the disk refuses now.
     trouble: Arc<Mutex<Option<String>>>,
+    /// What was last told of that.
+    told: Option<String>,
     dropped: u64,
 }
 
 impl Recorder {
     /// Begins, or goes on with, the recording of `server` in `folder`.
     ///
+    /// One that goes on counts that it was interrupted (`observer_restarts`).
+    ///
     /// # Errors
     ///
     /// As [`Writer::create`], or where the machine gives no thread.
     pub fn create(folder: &Path, server: &Server) -> Result<Self, RecordingError> {
         let writer = Writer::create(folder, server)?;
+        let last_tick = reader::last_tick(folder);
         let (entries, received) = sync_channel(WAITING);
         let trouble = Arc::new(Mutex::new(None));
         let told = Arc::clone(&trouble);
@@ -64,29 +85,81 @@ impl Recorder {
                 path: folder.to_owned(),
                 source,
             })?;
-        Ok(Self {
+        let mut recorder = Self {
             entries: Some(entries),
             thread: Some(thread),
+            folder: folder.to_owned(),
+            server: server.clone(),
+            last_tick,
             trouble,
+            told: None,
             dropped: 0,
-        })
+        };
+        if last_tick.is_some() {
+            recorder.lose("observer_restarts", 1);
+        }
+        Ok(recorder)
+    }
+
+    /// Goes on with the same server, which may meanwhile have another role or address.
+    ///
+    /// # Errors
+    ///
+    /// Where it is another server.
+    pub fn found_again(&mut self, server: &Server) -> Result<(), RecordingError> {
+        if format::slug(server) != format::slug(&self.server) {
+            return Err(RecordingError::OtherServer {
+                folder: self.folder.clone(),
+                of: self.server.address.clone(),
+            });
+        }
+        if *server != self.server {
+            self.server = server.clone();
+            self.take(Entry::Server(server.clone()));
+        }
+        Ok(())
+    }
+
+    /// Gives the time of the last tick, also of one that an earlier writer left in the folder.
+    #[must_use]
+    pub const fn last_tick(&self) -> Option<Timestamp> {
+        self.last_tick
     }
 
     /// Hands an entry over, without waiting for the disk.
     pub fn take(&mut self, entry: Entry) {
+        if let Entry::Snapshot(snapshot) = &entry {
+            self.last_tick = Some(snapshot.tick.at);
+        }
         let sent = self.entries.as_ref().map(|entries| entries.try_send(entry));
         if let Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) = sent {
             self.dropped += 1;
         }
     }
 
-    /// Tells what the disk refused since the last call; the watch goes on all the same.
-    #[must_use]
-    pub fn trouble(&self) -> Option<String> {
-        self.trouble
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+    /// Takes down what was lost after the last tick.
+    pub fn lose(&mut self, kind: &str, count: u64) {
+        self.take(Entry::Loss(self.loss(kind, count)));
+    }
+
+    fn loss(&self, kind: &str, count: u64) -> Loss {
+        Loss {
+            at: self.last_tick.unwrap_or(self.server.started_at),
+            kind: kind.into(),
+            count,
+        }
+    }
+
+    /// Tells whether the disk refuses, when that has changed since the last call; the watch
+    /// goes on all the same.
+    pub fn disk(&mut self) -> Option<Disk> {
+        let trouble = self.trouble.lock();
+        let now = trouble.unwrap_or_else(PoisonError::into_inner).clone();
+        if now == self.told {
+            return None;
+        }
+        self.told.clone_from(&now);
+        Some(now.map_or(Disk::TakesAgain, Disk::Refuses))
     }
 
     /// Writes what is left.
@@ -94,17 +167,11 @@ impl Recorder {
     /// # Errors
     ///
     /// Where the last rows could not be written.
-    pub fn finish(mut self, at: Timestamp) -> Result<(), RecordingError> {
+    pub fn finish(mut self) -> Result<(), RecordingError> {
         if self.dropped > 0 {
-            let lost = Loss {
-                at,
-                kind: "dropped_rows".into(),
-                count: self.dropped,
-            };
+            let lost = Entry::Loss(self.loss("dropped_rows", self.dropped));
             // Here waiting is right: this is the last entry.
-            self.entries
-                .as_ref()
-                .map(|entries| entries.send(Entry::Loss(lost)));
+            self.entries.as_ref().map(|entries| entries.send(lost));
         }
         self.join()
     }
@@ -141,6 +208,7 @@ fn write(
             Ok(Entry::Name(name)) => writer.name(&name),
             Ok(Entry::Declared(declared)) => writer.declared(&declared),
             Ok(Entry::Loss(loss)) => writer.loss(&loss),
+            Ok(Entry::Server(server)) => writer.server(server),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return writer.finish(),
         }
@@ -154,9 +222,8 @@ fn write(
             seal = now + SEAL_EVERY;
             writer.seal()
         };
-        if let Err(error) = written {
-            *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
-        }
+        *trouble.lock().unwrap_or_else(PoisonError::into_inner) =
+            written.err().map(|error| error.to_string());
         flush = now + FLUSH_EVERY;
     }
 }

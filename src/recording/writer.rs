@@ -33,6 +33,8 @@ pub struct Writer {
     /// Held as long as this is the one who writes.
     _lock: File,
     place: Place,
+    /// The server as it was found again, until that is written down.
+    found: Option<Server>,
     /// The last time that a row told; the server's start before the first.
     now: Timestamp,
     ticks: Buffer<TickRow>,
@@ -68,18 +70,7 @@ impl Writer {
             return Err(RecordingError::Occupied(folder.to_owned()));
         }
         let lock = lock(folder)?;
-        let manifest = Manifest {
-            format: FORMAT.to_owned(),
-            tool: concat!("pgjam ", env!("CARGO_PKG_VERSION")).to_owned(),
-            server: server.clone(),
-        };
-        let mut json =
-            serde_json::to_vec_pretty(&manifest).map_err(|error| RecordingError::Encode {
-                table: MANIFEST,
-                reason: error.to_string(),
-            })?;
-        json.push(b'\n');
-        write_whole(&folder.join(MANIFEST), &json)?;
+        write_manifest(folder, server)?;
         recover(folder)?;
         let place = Place {
             folder: folder.to_owned(),
@@ -89,6 +80,7 @@ impl Writer {
         Ok(Self {
             _lock: lock,
             place,
+            found: None,
             now: server.started_at,
             ticks: Buffer::new(),
             sessions: Buffer::new(),
@@ -153,6 +145,11 @@ impl Writer {
         self.losses.push(loss.at, loss.clone());
     }
 
+    /// Takes in that the same server was found again.
+    pub fn server(&mut self, server: Server) {
+        self.found = Some(server);
+    }
+
     /// Puts what was taken in beyond the reach of a crash of this process.
     ///
     /// # Errors
@@ -179,6 +176,10 @@ impl Writer {
                     count,
                 },
             );
+        }
+        if let Some(server) = &self.found {
+            write_manifest(&self.place.folder, server)?;
+            self.found = None;
         }
         // Ticks go last: rows without their tick count as lost, a tick without rows would lie.
         self.locks.flush(&mut self.place)?;
@@ -229,6 +230,22 @@ impl Drop for Writer {
     fn drop(&mut self) {
         let _ = self.seal();
     }
+}
+
+/// Writes down whose recording this is.
+fn write_manifest(folder: &Path, server: &Server) -> Result<(), RecordingError> {
+    let manifest = Manifest {
+        format: FORMAT.to_owned(),
+        tool: concat!("pgjam ", env!("CARGO_PKG_VERSION")).to_owned(),
+        server: server.clone(),
+    };
+    let mut json =
+        serde_json::to_vec_pretty(&manifest).map_err(|error| RecordingError::Encode {
+            table: MANIFEST,
+            reason: error.to_string(),
+        })?;
+    json.push(b'\n');
+    write_whole(&folder.join(MANIFEST), &json)
 }
 
 /// Makes sure that nobody else writes into a folder.

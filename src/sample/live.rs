@@ -45,6 +45,9 @@ pub struct Options {
     pub target: Option<Target>,
     /// How long an answer may take before the server counts as hanging.
     pub patience: Duration,
+    /// The last tick of an earlier watch that this one goes on with: what was due since then
+    /// counts as missed.
+    pub after: Option<Timestamp>,
 }
 
 impl Default for Options {
@@ -56,6 +59,7 @@ impl Default for Options {
             tag_keys: Vec::new(),
             target: None,
             patience: Duration::from_secs(10),
+            after: None,
         }
     }
 }
@@ -67,6 +71,10 @@ pub struct Source<'c> {
     patience: Duration,
     started: Clock,
     pace: Pace,
+    /// Due since the last tick that succeeded, and not taken.
+    missed: u32,
+    /// The last tick of the watch before this one, until the first of this one.
+    after: Option<Timestamp>,
     tick: Prepared,
     decoder: Decoder,
     /// The server's clock at the last tick.
@@ -124,6 +132,8 @@ impl<'c> Source<'c> {
             patience: options.patience,
             started: Clock::now(),
             pace: Pace::new(options.cadence, options.seed, options.budget),
+            missed: 0,
+            after: options.after,
             decoder: Decoder::new(Columns::new(query::TICK.name, tick.columns())),
             tick,
             last: None,
@@ -169,7 +179,7 @@ impl<'c> Source<'c> {
         let next = self.pace.next(elapsed(self.started));
         tokio::time::sleep(next.wait).await;
         let place = elapsed(self.started).less(next.from);
-        self.lose("missed_ticks", u64::from(next.missed));
+        self.missed = self.missed.saturating_add(next.missed);
         let is_lowered = next.reason == PaceReason::Budget;
         self.lose("lowered_pace", u64::from(is_lowered));
         let last = self.last.map_or(Instant::ALWAYS, Instant);
@@ -181,6 +191,7 @@ impl<'c> Source<'c> {
         })
         .await;
         if rows.is_err() {
+            self.missed = self.missed.saturating_add(1);
             // The server worked all the while, and nobody knows for whom it is worth it.
             let now = elapsed(self.started);
             self.pace.spent(now, elapsed(asked), false);
@@ -188,6 +199,12 @@ impl<'c> Source<'c> {
         let rows = rows?;
         let look = self.decoder.look(&rows)?;
         self.last = Some(look.at);
+        let away = self
+            .after
+            .take()
+            .map_or(0, |before| self.pace.due_in(look.at.since(before)));
+        let missed = std::mem::take(&mut self.missed).saturating_add(away);
+        self.lose("missed_ticks", u64::from(missed));
         let mut sessions = Vec::with_capacity(look.sessions.len());
         for (mut session, text) in look.sessions {
             self.texts.resolve(&mut session, text);
@@ -208,7 +225,7 @@ impl<'c> Source<'c> {
                 span: next.span,
                 place,
                 server: look.server,
-                missed: next.missed,
+                missed,
                 deadlock_timeout: self.deadlock_timeout,
                 period: next.period,
                 pace: next.reason,

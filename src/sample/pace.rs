@@ -177,6 +177,14 @@ impl Pace {
         }
     }
 
+    /// Tells how many looks, at the present pace, would have been due between two so far apart.
+    #[must_use]
+    pub fn due_in(&self, gap: Span) -> u32 {
+        let (gap, period) = (gap.as_micros(), self.period().0.as_micros());
+        let rounded = (gap.saturating_add(period / 2) / period).saturating_sub(1);
+        u32::try_from(rounded.max(0)).unwrap_or(u32::MAX)
+    }
+
     /// Takes note of a look that ended `elapsed` after the start: what it cost the server, and
     /// whether it saw somebody wait for a lock.
     pub fn spent(&mut self, elapsed: Span, server: Span, waits: bool) {

@@ -249,6 +249,14 @@ fn a_cost_about_the_budget_does_not_make_the_pace_swing() {
 }
 
 #[test]
+fn between_looks_far_apart_lies_what_would_have_been_due() {
+    let pace = at_ease(10.0, 12);
+    let due = |millis| pace.due_in(Span::from_millis(millis));
+    assert_eq!([0, 60, 100, 149, 151, 1_000].map(due), [0, 0, 0, 0, 1, 9]);
+    assert_eq!(due(i64::MAX / 1_000), u32::MAX);
+}
+
+#[test]
 fn one_seed_gives_one_layout() {
     let layout = |seed| looks(&mut by_need(seed), 50.0, waiting(5.0, 6.0));
     assert_eq!(layout(4), layout(4));

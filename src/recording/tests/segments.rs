@@ -139,3 +139,47 @@ fn two_do_not_write_into_one_recording() {
     first.finish().unwrap();
     Writer::create(folder.path(), &server()).unwrap();
 }
+
+#[test]
+fn who_goes_on_knows_the_last_tick_and_says_that_it_was_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::create(folder.path(), &server()).unwrap();
+    assert_eq!(recorder.last_tick(), None);
+    for snapshot in three() {
+        recorder.take(Entry::Snapshot(Box::new(snapshot)));
+    }
+    recorder.finish().unwrap();
+    let recorder = Recorder::create(folder.path(), &server()).unwrap();
+    assert_eq!(recorder.last_tick(), Some(at(200)));
+    recorder.finish().unwrap();
+    let read = Recording::open(folder.path()).unwrap();
+    let away = Loss {
+        at: at(200),
+        kind: "observer_restarts".into(),
+        count: 1,
+    };
+    assert_eq!(read.losses, [away]);
+}
+
+#[test]
+fn a_server_that_is_found_again_may_have_another_role_but_no_other_identity() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::create(folder.path(), &server()).unwrap();
+    let promoted = Server {
+        in_recovery: !server().in_recovery,
+        address: "other:5432/postgres".to_owned(),
+        ..server()
+    };
+    recorder.found_again(&promoted).unwrap();
+    let other = Server {
+        system_identifier: Some("1".to_owned()),
+        ..server()
+    };
+    let refused = recorder.found_again(&other).unwrap_err();
+    assert!(
+        matches!(refused, RecordingError::OtherServer { .. }),
+        "{refused}"
+    );
+    recorder.finish().unwrap();
+    assert_eq!(Recording::open(folder.path()).unwrap().server, promoted);
+}
