@@ -11,13 +11,16 @@ fn ticks_from_before_they_told_why_they_came_are_read() {
         server_us: Span,
         missed: u32,
     }
-    impl format::Row for Older {
+    impl rows::Row for Older {
         const TABLE: &'static str = "ticks";
         fn fields() -> Vec<arrow_schema::FieldRef> {
-            let mut fields = format::TickRow::fields();
+            let mut fields = rows::TickRow::fields();
             let older = ["at", "span_us", "server_us", "missed"];
             fields.retain(|field| older.contains(&field.name().as_str()));
             fields
+        }
+        fn at(&self) -> Option<Timestamp> {
+            Some(self.at)
         }
     }
     let folder = written(&recording());
