@@ -67,6 +67,8 @@ pub(super) struct Look {
     pub(super) until: Timestamp,
     pub(super) ticks: u32,
     pub(super) span: Span,
+    /// From when to when that is.
+    pub(super) stretch: [Timestamp; 2],
     /// Sessions waiting for a heavyweight lock.
     pub(super) blocked: usize,
 }
@@ -199,6 +201,7 @@ impl Charger<'_> {
             until: tick.at,
             ticks: 1,
             span: tick.span,
+            stretch: tick.stretch(),
             blocked,
         });
         graph

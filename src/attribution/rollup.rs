@@ -281,6 +281,7 @@ impl Charges {
                 until: minute.until,
                 ticks: minute.ticks,
                 span: minute.span_us,
+                stretch: [minute.at, minute.until.min(minute.at + minute.span_us)],
                 blocked: minute.blocked as usize,
             });
             for cell in cells {

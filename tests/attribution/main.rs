@@ -5,6 +5,7 @@
 
 mod look;
 mod nonsense;
+mod paced;
 mod rollup;
 mod simulator;
 mod story;
