@@ -9,7 +9,7 @@ use crate::statement::StatementId;
 
 /// The kinds of cause, as DESIGN's contract names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Class {
+pub(crate) enum Class {
     RowLock,
     RelationLock,
     DdlQueue,
@@ -31,8 +31,36 @@ pub(super) enum Class {
 }
 
 impl Class {
+    const ALL: [Self; 18] = [
+        Self::RowLock,
+        Self::RelationLock,
+        Self::DdlQueue,
+        Self::AdvisoryLock,
+        Self::PreparedTransaction,
+        Self::Deadlock,
+        Self::ObjectLock,
+        Self::ExtendLock,
+        Self::VirtualXid,
+        Self::SafeSnapshot,
+        Self::BufferPin,
+        Self::LwLock,
+        Self::Wal,
+        Self::Io,
+        Self::SyncReplication,
+        Self::Client,
+        Self::OwnWork,
+        Self::Other,
+    ];
+
+    /// Reads the word in the JSON contract; what is none of them is something else.
+    pub(super) fn from_name(name: &str) -> Self {
+        let mut all = Self::ALL.into_iter();
+        all.find(|class| class.name() == name)
+            .unwrap_or(Self::Other)
+    }
+
     /// The word in the JSON contract.
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::RowLock => "row-lock",
             Self::RelationLock => "relation-lock",
@@ -56,7 +84,7 @@ impl Class {
     }
 
     /// Classifies a heavyweight lock by its type; `queued` means nobody holds it against the waiter.
-    pub(super) fn of_lock(locktype: &str, queued: bool) -> Self {
+    pub(crate) fn of_lock(locktype: &str, queued: bool) -> Self {
         match locktype {
             "transactionid" | "tuple" | "spectoken" => Self::RowLock,
             "relation" if queued => Self::DdlQueue,
@@ -70,7 +98,7 @@ impl Class {
     }
 
     /// Classifies what an active session does that waits for no heavyweight lock.
-    pub(super) fn of_activity(session: &Session) -> Self {
+    pub(crate) fn of_activity(session: &Session) -> Self {
         let event = session.wait_event.as_deref().unwrap_or_default();
         match session.wait_event_type.as_deref() {
             None => Self::OwnWork,

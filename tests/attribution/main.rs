@@ -5,6 +5,8 @@
 
 mod look;
 mod nonsense;
+mod paced;
+mod rollup;
 mod simulator;
 mod story;
 mod traps;
