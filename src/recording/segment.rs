@@ -8,7 +8,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use arrow_ipc::reader::StreamReader;
@@ -34,6 +34,7 @@ pub(super) struct Segment {
     stream: StreamWriter<Vec<u8>>,
     /// So much of the file is whole.
     length: u64,
+    rows: u64,
 }
 
 impl fmt::Debug for Segment {
@@ -61,6 +62,7 @@ impl Segment {
             file,
             stream: begun::<R>()?,
             length: 0,
+            rows: 0,
         })
     }
 
@@ -90,7 +92,14 @@ impl Segment {
             .and_then(|_| self.file.write_all(bytes))
             .map_err(super::files::io(&self.path))?;
         self.length += bytes.len() as u64;
+        self.rows += rows.len() as u64;
         Ok(())
+    }
+
+    /// Tells how many rows went with it, where somebody has removed it.
+    pub(super) fn removed(&self) -> Option<u64> {
+        let is_removed = self.file.metadata().is_ok_and(|about| about.nlink() == 0);
+        is_removed.then_some(self.rows)
     }
 
     /// Gives where it is.

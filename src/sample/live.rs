@@ -79,6 +79,8 @@ pub struct Source<'c> {
     decoder: Decoder,
     /// The server's clock at the last tick.
     last: Option<Timestamp>,
+    /// The same, and where that lies from the start by ours.
+    looked: Option<(Timestamp, Span)>,
     /// As it is set for this session, read once.
     deadlock_timeout: Span,
     texts: Texts,
@@ -137,6 +139,7 @@ impl<'c> Source<'c> {
             decoder: Decoder::new(Columns::new(query::TICK.name, tick.columns())),
             tick,
             last: None,
+            looked: None,
             deadlock_timeout,
             texts: Texts::new(
                 options.tag_keys,
@@ -178,13 +181,12 @@ impl<'c> Source<'c> {
         self.elsewhere.begin(&self.naming);
         let next = self.pace.next(elapsed(self.started));
         tokio::time::sleep(next.wait).await;
-        let place = elapsed(self.started).less(next.from);
         self.missed = self.missed.saturating_add(next.missed);
         let is_lowered = next.reason == PaceReason::Budget;
         self.lose("lowered_pace", u64::from(is_lowered));
         let last = self.last.map_or(Instant::ALWAYS, Instant);
         let known = self.texts.begin();
-        let asked = Clock::now();
+        let asked = elapsed(self.started);
         let rows = ask(self.client, query::TICK.name, self.patience, async {
             let parameters: [&(dyn ToSql + Sync); 3] = [&last, &known, &self.texts.wants_all()];
             self.client.query(&self.tick, &parameters).await
@@ -194,10 +196,11 @@ impl<'c> Source<'c> {
             self.missed = self.missed.saturating_add(1);
             // The server worked all the while, and nobody knows for whom it is worth it.
             let now = elapsed(self.started);
-            self.pace.spent(now, elapsed(asked), false);
+            self.pace.spent(now, now.less(asked), false);
         }
         let rows = rows?;
         let look = self.decoder.look(&rows)?;
+        let looked = self.looked(look.at, asked);
         self.last = Some(look.at);
         let away = self
             .after
@@ -223,7 +226,7 @@ impl<'c> Source<'c> {
             tick: Tick {
                 at: look.at,
                 span: next.span,
-                place,
+                place: looked.less(next.from),
                 server: look.server,
                 missed,
                 deadlock_timeout: self.deadlock_timeout,
@@ -235,6 +238,16 @@ impl<'c> Source<'c> {
             prepared: look.prepared,
             safe_snapshots: look.safe_snapshots,
         })
+    }
+
+    /// Tells when, from the start, the server looked that was asked then and answers now: as long
+    /// after the look before as its clock says, where that lies in between.
+    fn looked(&mut self, at: Timestamp, asked: Span) -> Span {
+        let answered = elapsed(self.started);
+        let by_its_clock = self.looked.map(|(before, then)| then + at.since(before));
+        let looked = by_its_clock.map_or(asked, |then| then.clamp(asked, answered));
+        self.looked = Some((at, looked));
+        looked
     }
 
     /// Tells whether `pg_stat_statements` is there and it is time to read it.

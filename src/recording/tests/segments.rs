@@ -201,3 +201,31 @@ fn a_server_that_is_found_again_may_have_another_role_but_no_other_identity() {
     recorder.finish().unwrap();
     assert_eq!(Recording::open(folder.path()).unwrap().server, promoted);
 }
+
+#[test]
+fn a_recording_that_is_removed_is_begun_again_and_what_went_with_it_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("prod");
+    let mut writer = Writer::create(&to, &server()).unwrap();
+    let [first, second, third] = three();
+    writer.take(Entry::Snapshot(Box::new(first.clone())));
+    writer.flush().unwrap();
+    fs::remove_dir_all(&to).unwrap();
+    for snapshot in [&second, &third] {
+        writer.take(Entry::Snapshot(Box::new(snapshot.clone())));
+    }
+    writer.flush().unwrap();
+    let refused = Writer::create(&to, &server()).unwrap_err();
+    assert!(matches!(refused, RecordingError::Busy(_)), "{refused}");
+    writer.finish().unwrap();
+    let read = Recording::open(&to).unwrap();
+    let rows = first.sessions.len() + first.locks.len() + first.prepared.len();
+    let lost: Vec<_> = read
+        .losses
+        .iter()
+        .map(|loss| (&*loss.kind, loss.count))
+        .collect();
+    let rows = rows + first.safe_snapshots.len() + 1;
+    assert_eq!(lost, [("dropped_rows", rows as u64)]);
+    assert_eq!(read.snapshots, [second, third]);
+}
