@@ -177,6 +177,25 @@ pub(crate) fn a_file_that_may_not_grow_is_told_and_the_next_goes_on() {
     scene.ledger().balances_but_for(&["rows_without_tick"], 1);
 }
 
+/// Somebody removes the recording: it begins anew in its place, and says what is gone.
+pub(crate) fn a_folder_that_is_removed_in_mid_flight_is_made_again() {
+    let scene = Scene::set();
+    let _load = scene.load();
+    let mut watch = scene.watch();
+    watch.hear("watching ");
+    pass(1.5);
+    fs::remove_dir_all(scene.to()).unwrap();
+    pass(3.0);
+    let mut second = scene.watch();
+    second.hear("watching ");
+    let (status, said) = second.comes_to_an_end();
+    assert_eq!(status.code(), Some(8), "{said}");
+    watch.ends_well();
+    let ledger = scene.ledger();
+    assert!(ledger.ticks().len() > 15, "{}", ledger.ticks().len());
+    ledger.balances_but_for(&["dropped_rows"], 1);
+}
+
 pub(crate) fn a_folder_that_may_not_be_entered_is_refused_at_once() {
     if rustix::process::geteuid().is_root() {
         tell("not played, root may enter any folder");

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod disk;
+mod failover;
 mod ledger;
 mod log;
 mod network;
@@ -35,7 +36,7 @@ fn scenario(name: &str, plays: fn()) -> Trial {
 
 fn main() -> ExitCode {
     let scenarios = scenarios! {
-        servers: a_fast_restart_is_a_gap, an_immediate_restart_is_a_gap,
+        servers: nothing_is_written_on_a_server_that_is_watched, a_fast_restart_is_a_gap, an_immediate_restart_is_a_gap,
             a_postmaster_that_is_killed_is_a_gap,
             a_backend_that_is_terminated_again_and_again_is_found_again;
         network: a_connection_that_is_reset_is_found_again,
@@ -67,8 +68,12 @@ fn main() -> ExitCode {
             a_full_disk_and_a_lost_server_at_once_lose_nothing,
             an_end_on_a_full_disk_is_prompt_and_says_what_it_is,
             a_file_that_may_not_grow_is_told_and_the_next_goes_on,
+            a_folder_that_is_removed_in_mid_flight_is_made_again,
             a_folder_that_may_not_be_entered_is_refused_at_once,
             a_folder_of_something_else_is_refused_at_once;
+        failover: a_promoted_standby_is_watched_on_in_the_same_recording_and_back_again,
+            a_standby_that_is_promoted_under_the_watch_goes_on,
+            a_standby_is_preferred_and_its_primary_watched_while_it_is_away;
         ledger: what_is_taken_away_or_added_is_found;
     };
     let mut arguments = Arguments::from_args();

@@ -60,3 +60,35 @@ pub(crate) fn a_backend_that_is_terminated_again_and_again_is_found_again() {
     ledger.balances(1);
     assert_eq!(ledger.lost("lost_connections"), 3);
 }
+
+/// Checkpoints and the list of running transactions, which a server writes of its own accord, are
+/// put out of the way; so are dead rows, which even a reader may prune. Then its WAL stands still.
+pub(crate) fn nothing_is_written_on_a_server_that_is_watched() {
+    let scene = Scene::with(&[
+        ("autovacuum", "off"),
+        ("checkpoint_timeout", "1h"),
+        ("wal_level", "minimal"),
+        ("max_wal_senders", "0"),
+    ]);
+    scene.run("vacuum");
+    scene.run("checkpoint");
+    let mut client = scene.superuser();
+    let mut position = || -> String {
+        let row = client.query_one("select pg_current_wal_insert_lsn()::text", &[]);
+        row.unwrap().get(0)
+    };
+    // The first session of a role and the first use of anything else may set hint bits.
+    let mut watch = scene.watch();
+    watch.hear("watching ");
+    pass(1.0);
+    let before = position();
+    pass(3.0);
+    watch.ends_well();
+    let mut watch = scene.watch();
+    watch.hear("watching ");
+    pass(1.5);
+    watch.ends_well();
+    assert_eq!(position(), before);
+    scene.is_left_alone();
+    scene.ledger().balances(1);
+}

@@ -24,7 +24,7 @@ pub(crate) const WATCHER: &str = "watcher";
 pub(crate) const HZ: u32 = 10;
 
 /// How long a state may take to come about on a busy machine.
-const SOON: Duration = Duration::from_secs(40);
+pub(crate) const SOON: Duration = Duration::from_secs(40);
 
 /// How long the end may take.
 const END_WITHIN: Duration = Duration::from_secs(2);
@@ -52,26 +52,8 @@ impl Scene {
     }
 
     fn start(settings: &[(&str, &str)], tcp_password: Option<String>) -> Self {
-        let ours = [
-            ("log_line_prefix", PREFIX),
-            ("log_timezone", "UTC"),
-            ("log_connections", "on"),
-            ("log_disconnections", "on"),
-            ("log_parameter_max_length", "0"),
-        ];
-        let settings = ours.iter().chain(settings);
-        let server = ThrowAway::start(&Options {
-            fsync: false,
-            max_connections: 40,
-            tcp_password,
-            settings: settings
-                .map(|&(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
-            ..Options::default()
-        })
-        .unwrap();
         let scene = Self {
-            server,
+            server: Self::start_server(settings, tcp_password),
             folder: tempfile::tempdir().unwrap(),
         };
         scene.run(&format!(
@@ -82,6 +64,31 @@ impl Scene {
              insert into hot select id, 0 from generate_series(1, 3) id"
         ));
         scene
+    }
+
+    /// Starts a server that logs what the ledger needs.
+    pub(crate) fn start_server(
+        settings: &[(&str, &str)],
+        tcp_password: Option<String>,
+    ) -> ThrowAway {
+        let ours = [
+            ("log_line_prefix", PREFIX),
+            ("log_timezone", "UTC"),
+            ("log_connections", "on"),
+            ("log_disconnections", "on"),
+            ("log_parameter_max_length", "0"),
+        ];
+        let settings = ours.iter().chain(settings);
+        ThrowAway::start(&Options {
+            fsync: false,
+            max_connections: 40,
+            tcp_password,
+            settings: settings
+                .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            ..Options::default()
+        })
+        .unwrap()
     }
 
     /// Runs statements as the superuser.
