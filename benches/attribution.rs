@@ -5,7 +5,7 @@ use pgjam::attribution::diagnose;
 use pgjam::pg::{LockMode, Oid, Pid, QueryId, Version, Xid};
 use pgjam::recording::Recording;
 use pgjam::sample::{
-    Counters, Lock, LockTarget, Name, NameKind, Server, Session, Snapshot, State,
+    Counters, Lock, LockTarget, Name, NameKind, PaceReason, Server, Session, Snapshot, State,
     StatementCounters, StatementText, Tick,
 };
 use pgjam::statement::{self, Statement};
@@ -100,9 +100,12 @@ fn snapshot(tick: i32, statements: &[Statement]) -> Snapshot {
         tick: Tick {
             at,
             span: Span::from_millis(100),
+            place: Span::from_millis(100),
             server: Span::from_micros(900),
             missed: 0,
             deadlock_timeout: Tick::DEADLOCK_TIMEOUT,
+            period: Span::from_millis(100),
+            pace: PaceReason::Fixed,
         },
         sessions: there.map(session).collect(),
         locks,
@@ -140,15 +143,15 @@ fn recording(minutes: i32) -> Recording {
         text: statement.text.clone(),
         parsed: statement.parsed,
     };
+    let server = Server {
+        version_num: Version(150_018),
+        system_identifier: None,
+        in_recovery: false,
+        started_at: START,
+        address: "db:5432/shared".to_owned(),
+        has_statements: true,
+    };
     Recording {
-        server: Server {
-            version_num: Version(150_018),
-            system_identifier: None,
-            in_recovery: false,
-            started_at: START,
-            address: "db:5432/shared".to_owned(),
-            has_statements: true,
-        },
         snapshots: (0..minutes * 600)
             .map(|tick| snapshot(tick, &statements))
             .collect(),
@@ -159,8 +162,7 @@ fn recording(minutes: i32) -> Recording {
             table: Some(Oid(16_384)),
             ..Name::new(NameKind::Relation, Oid(16_384), "public.inbox")
         }],
-        declared: Vec::new(),
-        losses: Vec::new(),
+        ..Recording::empty(server)
     }
 }
 
