@@ -2,7 +2,8 @@
 
 use pgjam::pg::{LockMode, Oid, Pid, Version, Xid};
 use pgjam::sample::{
-    Lock, LockTarget, Name, NameKind, Server, Session, Snapshot, State, StatementText, Tick,
+    Lock, LockTarget, Name, NameKind, PaceReason, Server, Session, Snapshot, State, StatementText,
+    Tick,
 };
 use pgjam::statement::StatementId;
 use pgjam::time::{Span, Timestamp};
@@ -80,9 +81,12 @@ pub(crate) fn jam(n: i64, waiters: &[&str]) -> Snapshot {
         tick: Tick {
             at,
             span: Span::from_millis(100),
+            place: Span::from_millis(50),
             server: Span::from_millis(1),
             missed: 0,
             deadlock_timeout: Tick::DEADLOCK_TIMEOUT,
+            period: Span::from_millis(100),
+            pace: PaceReason::Busy,
         },
         sessions,
         locks,

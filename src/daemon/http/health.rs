@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::problem::Problem;
 use super::{App, Shared};
 use crate::daemon::live::{Connection, ServerLive};
+use crate::sample::PaceReason;
 use crate::time::{Rfc3339, Timestamp};
 
 /// Whether the process does its work; it says no more, since anybody may ask.
@@ -91,6 +92,9 @@ struct ServerState {
     in_recovery: Option<bool>,
     started_at: Option<Rfc3339>,
     last_tick_at: Option<Rfc3339>,
+    /// How often it is looked at, and why so.
+    period_ms: Option<f64>,
+    pace: Option<PaceReason>,
     ticks: u64,
     missed_ticks: u64,
     connects: u64,
@@ -120,6 +124,7 @@ pub(super) async fn servers(State(app): State<Shared>) -> Response {
 fn state(live: &ServerLive) -> ServerState {
     let (status, totals, look) = (live.status(), live.totals(), live.look());
     let server = status.server.as_ref();
+    let tick = look.map(|look| look.snapshot.tick);
     ServerState {
         server: Arc::clone(live.name()),
         state: match status.connection {
@@ -134,7 +139,9 @@ fn state(live: &ServerLive) -> ServerState {
         system_identifier: server.and_then(|server| server.system_identifier.clone()),
         in_recovery: server.map(|server| server.in_recovery),
         started_at: server.map(|server| Rfc3339(server.started_at)),
-        last_tick_at: look.map(|look| Rfc3339(look.snapshot.tick.at)),
+        last_tick_at: tick.map(|tick| Rfc3339(tick.at)),
+        period_ms: tick.map(|tick| tick.period.as_millis_f64()),
+        pace: tick.map(|tick| tick.pace),
         ticks: totals.ticks,
         missed_ticks: totals.missed,
         connects: status.connects,

@@ -220,6 +220,13 @@ impl Scrape {
         Family::gauge("pgjam_last_tick_timestamp", help)
             .of(Unit::Seconds)
             .write(to, self.each(came))?;
+        let period = |told: &Told| Some(told.look.as_ref()?.snapshot.tick.period.as_secs_f64());
+        Family::gauge(
+            "pgjam_tick_period",
+            "The mean time between ticks, as it is now.",
+        )
+        .of(Unit::Seconds)
+        .write(to, self.each(period))?;
         Family::counter("pgjam_ticks", "Ticks taken.")
             .write(to, self.each(|told| Some(told.totals.ticks as f64)))?;
         Family::counter("pgjam_missed_ticks", "Ticks that were due and not taken.")
