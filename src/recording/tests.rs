@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod older;
+mod rollup;
 mod segments;
 
 use std::fs;
@@ -204,6 +205,8 @@ fn recording() -> Recording {
             kind: "missed_ticks".into(),
             count: u64::MAX,
         }],
+        minutes: Vec::new(),
+        events: Vec::new(),
     }
 }
 
