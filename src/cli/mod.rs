@@ -10,9 +10,11 @@ mod diagnose;
 mod doctor;
 mod exit;
 mod lab;
+mod log;
 mod now;
 mod record;
 mod screen;
+mod servers;
 mod watch;
 
 use std::process::ExitCode;
@@ -32,7 +34,7 @@ pub fn run() -> ExitCode {
         Command::Now(args) => now::run(&args, &screen),
         Command::Diagnose(args) => diagnose::run(&args, &screen),
         Command::Record(args) => record::run(&args, &screen),
-        Command::Report(args) => diagnose::report(args, &screen),
+        Command::Report(args) => diagnose::report(&args, &screen),
         Command::Doctor(args) => doctor::run(&args, &screen),
         Command::Lab(args) => lab::run(&args, &screen),
         Command::Completions { shell } => {
