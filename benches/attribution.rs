@@ -140,15 +140,15 @@ fn recording(minutes: i32) -> Recording {
         text: statement.text.clone(),
         parsed: statement.parsed,
     };
+    let server = Server {
+        version_num: Version(150_018),
+        system_identifier: None,
+        in_recovery: false,
+        started_at: START,
+        address: "db:5432/shared".to_owned(),
+        has_statements: true,
+    };
     Recording {
-        server: Server {
-            version_num: Version(150_018),
-            system_identifier: None,
-            in_recovery: false,
-            started_at: START,
-            address: "db:5432/shared".to_owned(),
-            has_statements: true,
-        },
         snapshots: (0..minutes * 600)
             .map(|tick| snapshot(tick, &statements))
             .collect(),
@@ -159,8 +159,7 @@ fn recording(minutes: i32) -> Recording {
             table: Some(Oid(16_384)),
             ..Name::new(NameKind::Relation, Oid(16_384), "public.inbox")
         }],
-        declared: Vec::new(),
-        losses: Vec::new(),
+        ..Recording::empty(server)
     }
 }
 

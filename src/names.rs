@@ -127,6 +127,19 @@ impl Names {
         }
     }
 
+    /// Tells how many objects have a name here.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let catalogues = self.roles.len() + self.databases.len();
+        catalogues + self.relations.len() + self.foreign_keys.len()
+    }
+
+    /// Tells whether nothing has a name here.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Names a role.
     #[must_use]
     pub fn role(&self, oid: Oid) -> Option<&Arc<str>> {
@@ -234,6 +247,15 @@ impl Statements {
                 known.push(query_id);
             }
         }
+    }
+
+    /// Takes the texts out for readers who may not see them: what the statements do remains.
+    #[must_use]
+    pub fn without_texts(mut self) -> Self {
+        for statement in self.by_id.values_mut() {
+            statement.text = statement.without_text();
+        }
+        self
     }
 
     /// Gives what a row's statement says.

@@ -9,7 +9,7 @@ use crate::statement::StatementId;
 
 /// The kinds of cause, as DESIGN's contract names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Class {
+pub(crate) enum Class {
     RowLock,
     RelationLock,
     DdlQueue,
@@ -32,7 +32,7 @@ pub(super) enum Class {
 
 impl Class {
     /// The word in the JSON contract.
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::RowLock => "row-lock",
             Self::RelationLock => "relation-lock",
@@ -56,7 +56,7 @@ impl Class {
     }
 
     /// Classifies a heavyweight lock by its type; `queued` means nobody holds it against the waiter.
-    pub(super) fn of_lock(locktype: &str, queued: bool) -> Self {
+    pub(crate) fn of_lock(locktype: &str, queued: bool) -> Self {
         match locktype {
             "transactionid" | "tuple" | "spectoken" => Self::RowLock,
             "relation" if queued => Self::DdlQueue,
@@ -70,7 +70,7 @@ impl Class {
     }
 
     /// Classifies what an active session does that waits for no heavyweight lock.
-    pub(super) fn of_activity(session: &Session) -> Self {
+    pub(crate) fn of_activity(session: &Session) -> Self {
         let event = session.wait_event.as_deref().unwrap_or_default();
         match session.wait_event_type.as_deref() {
             None => Self::OwnWork,

@@ -310,7 +310,7 @@ fn is_gate(graph: &WaitGraph<'_>, node: petgraph::graph::NodeIndex) -> bool {
 }
 
 /// Tells whether a session's time is somebody's latency.
-pub(super) fn is_victim(session: &Session) -> bool {
+pub(crate) fn is_victim(session: &Session) -> bool {
     session.is_client()
         && session.state.is_active()
         && &*session.application_name != APPLICATION_NAME

@@ -30,6 +30,9 @@ mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(crate) use cause::Class;
+pub(crate) use charge::is_victim;
+
 use crate::attribution::account::{event_id, split};
 use crate::attribution::cause::InTheWay;
 use crate::attribution::charge::{Charge, Charger, Charges, SystemId, tally};
@@ -85,20 +88,29 @@ impl Book<'_> {
 /// Concludes what a recording supports.
 #[must_use]
 pub fn diagnose(recording: &Recording, naming: &Naming) -> Diagnosis {
+    diagnose_in_words(recording, naming, &Statements::of(&recording.statements))
+}
+
+/// Concludes what a recording supports, for readers who may see no more of its statements than this.
+#[must_use]
+pub fn diagnose_in_words(
+    recording: &Recording,
+    naming: &Naming,
+    statements: &Statements,
+) -> Diagnosis {
     let names = Names::of(&recording.names);
-    let statements = Statements::of(&recording.statements);
     let history = History::of(&recording.snapshots, naming, &names);
     let charger = Charger {
         naming,
         names: &names,
-        statements: &statements,
+        statements,
         history: &history,
     };
     let (charges, mut episodes) = charger.charge(recording);
     let more_episodes = episodes.len().saturating_sub(EPISODES);
     episodes.truncate(EPISODES);
     let cuts = Cuts::of(recording, &charges.looks);
-    let ledger = Ledger::of(recording, &charges, &cuts, &statements, |session| {
+    let ledger = Ledger::of(recording, &charges, &cuts, statements, |session| {
         charges.systems.find(&naming.name(session, &names)?)
     });
     let mut by_victim = vec![Vec::new(); charges.victims.values().len()];
@@ -107,11 +119,11 @@ pub fn diagnose(recording: &Recording, naming: &Naming) -> Diagnosis {
     }
     let book = Book {
         names: &names,
-        statements: &statements,
+        statements,
         charges: &charges,
         by_victim,
     };
-    let events = event::happenings(recording, naming, &names, &statements);
+    let events = event::happenings(recording, naming, &names, statements);
     let groups = match (charges.looks.first(), charges.looks.last()) {
         (Some(first), Some(last)) => event::groups(&events, &cuts, first.at, last.at),
         _ => Vec::new(),
@@ -141,7 +153,7 @@ pub fn diagnose(recording: &Recording, naming: &Naming) -> Diagnosis {
     let words = Vocabulary {
         naming,
         names: &names,
-        statements: &statements,
+        statements,
     };
     let view = |tick: usize| WaitGraph::of(&recording.snapshots[tick]).view(words);
     let worst = worst(&charges);

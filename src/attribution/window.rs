@@ -280,21 +280,17 @@ mod tests {
                 rows: row.into_iter().collect(),
             }
         };
+        let server = Server {
+            version_num: Version(150_000),
+            system_identifier: None,
+            in_recovery: false,
+            started_at: Timestamp::default(),
+            address: String::new(),
+            has_statements: true,
+        };
         let recording = Recording {
-            server: Server {
-                version_num: Version(150_000),
-                system_identifier: None,
-                in_recovery: false,
-                started_at: Timestamp::default(),
-                address: String::new(),
-                has_statements: true,
-            },
-            snapshots: Vec::new(),
             counters: (0..).zip(looks).map(counters).collect(),
-            statements: Vec::new(),
-            names: Vec::new(),
-            declared: Vec::new(),
-            losses: Vec::new(),
+            ..Recording::empty(server)
         };
         let counted = calls(&recording).remove(&(Oid(1), QueryId(1)));
         let counted: Vec<Option<f64>> = counted

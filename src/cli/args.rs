@@ -3,6 +3,7 @@
 #![expect(clippy::doc_markdown, reason = "these comments are the help texts")]
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -10,6 +11,10 @@ use clap_complete::Shell;
 
 use crate::daemon::config::LogFormat;
 use crate::system::Naming;
+use crate::time::{Span, Timestamp};
+
+/// An event may lie so far ahead of this machine's clock.
+const AHEAD: Span = Span::from_secs(3_600);
 
 /// Finds which system's arrival made whose latency grow on a shared PostgreSQL.
 ///
@@ -107,6 +112,14 @@ pub(super) enum Command {
     Record(RecordArgs),
     /// The same verdict from a recording, without a server.
     Report(ReportArgs),
+    /// Declare that something happened that no tick sees: a deployment, an onboarding.
+    ///
+    /// It becomes part of the recording, also while a daemon writes into it, and every report
+    /// holds latency against it.
+    #[command(after_help = "Examples:
+  pgjam event 'deploy api 4.2' prod-7
+  pgjam event 'county 12 onboarded' --at 2026-11-23T14:03:00Z --to /var/lib/pgjam/prod")]
+    Event(EventArgs),
     /// What this role may see on this server, and the statements that grant the rest.
     Doctor(ConnectArgs),
     /// A throw-away PostgreSQL with a workload whose truth is known.
@@ -289,6 +302,26 @@ pub(super) struct ReportArgs {
 }
 
 #[derive(Args, Debug)]
+pub(super) struct EventArgs {
+    /// What happened: one line, at most 200 characters.
+    #[arg(value_parser = crate::recording::label)]
+    pub(super) label: Arc<str>,
+    /// The server, by its name in the configuration.
+    #[arg(value_name = "SERVER", required_unless_present = "to")]
+    pub(super) server: Option<String>,
+    /// The folder of the recording, instead of a server's name.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "server")]
+    pub(super) to: Option<PathBuf>,
+    /// When, as 2026-11-23T14:03:00Z. [default: now, by this machine's clock]
+    #[arg(long, value_name = "TIME", value_parser = happened)]
+    pub(super) at: Option<Timestamp>,
+    /// The configuration that names servers. [default: $PGJAM_CONFIG,
+    /// ~/.config/pgjam/config.toml, /etc/pgjam/config.toml]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
 pub(super) struct LabArgs {
     /// Which scenario.
     #[arg(value_enum)]
@@ -331,8 +364,8 @@ pub(super) enum Scenario {
 /// A declared event: what and when.
 #[derive(Clone, Debug)]
 pub(super) struct Event {
-    pub(super) label: String,
-    pub(super) at: crate::time::Timestamp,
+    pub(super) label: Arc<str>,
+    pub(super) at: Timestamp,
 }
 
 fn hertz(text: &str) -> Result<f64, String> {
@@ -371,15 +404,28 @@ fn event(text: &str) -> Result<Event, String> {
     let (label, at) = text
         .rsplit_once('@')
         .ok_or_else(|| "write it as label@2026-11-23T14:03:00Z".to_owned())?;
-    let at: jiff::Timestamp = at
+    Ok(Event {
+        label: crate::recording::label(label).map_err(|error| error.to_string())?,
+        at: time(at)?,
+    })
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    let at: jiff::Timestamp = text
         .trim()
         .parse()
-        .map_err(|_| format!("'{at}' is no time such as 2026-11-23T14:03:00Z"))?;
-    let at = crate::time::Timestamp::from_micros(at.as_microsecond());
-    Ok(Event {
-        label: label.trim().to_owned(),
-        at,
-    })
+        .map_err(|_| format!("'{text}' is no time such as 2026-11-23T14:03:00Z"))?;
+    Ok(Timestamp::from_micros(at.as_microsecond()))
+}
+
+/// Reads a time that is not yet to come; this machine's clock may be behind the server's.
+fn happened(text: &str) -> Result<Timestamp, String> {
+    let at = time(text)?;
+    let soon = jiff::Timestamp::now().as_microsecond() + AHEAD.as_micros();
+    if at.as_micros() > soon {
+        return Err("is yet to come".to_owned());
+    }
+    Ok(at)
 }
 
 #[cfg(test)]
@@ -410,7 +456,7 @@ mod tests {
     fn an_event_may_have_an_at_sign_in_its_label() {
         let told = event("deploy api@v2@1970-01-01T00:00:01Z").unwrap();
         assert_eq!(
-            (told.label.as_str(), told.at.as_micros()),
+            (&*told.label, told.at.as_micros()),
             ("deploy api@v2", 1_000_000)
         );
         assert!(event("deploy").is_err());

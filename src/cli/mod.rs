@@ -8,6 +8,7 @@
 mod args;
 mod diagnose;
 mod doctor;
+mod event;
 mod exit;
 mod lab;
 mod log;
@@ -35,6 +36,7 @@ pub fn run() -> ExitCode {
         Command::Diagnose(args) => diagnose::run(&args, &screen),
         Command::Record(args) => record::run(&args, &screen),
         Command::Report(args) => diagnose::report(&args, &screen),
+        Command::Event(args) => event::run(&args, &screen),
         Command::Doctor(args) => doctor::run(&args, &screen),
         Command::Lab(args) => lab::run(&args, &screen),
         Command::Completions { shell } => {

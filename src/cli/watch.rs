@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::args::{Event, WatchArgs};
@@ -81,7 +82,7 @@ impl Watched<'_> {
 pub(super) fn declared(event: &Event) -> Declared {
     Declared {
         at: event.at,
-        label: event.label.as_str().into(),
+        label: Arc::clone(&event.label),
     }
 }
 

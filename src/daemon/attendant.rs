@@ -15,12 +15,12 @@ use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use super::config::Settings;
-use super::pulse::Pulse;
+use super::live::ServerLive;
 use super::watch::{Audience, Reached, Watch, WatchError, reach};
 use crate::connect::{ConnectErrorKind, Environment, Target};
 use crate::recording::{Disk, Recorder, RecordingError};
-use crate::sample::Snapshot;
 use crate::sample::live::Options;
+use crate::sample::{Declared, Loss, Name, Snapshot, StatementText};
 
 /// How soon it tries again, and how long it waits at most in the end.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -48,7 +48,10 @@ pub(super) struct Attendant {
     pub(super) settings: watch::Receiver<Settings>,
     pub(super) stop: watch::Receiver<bool>,
     pub(super) news: mpsc::UnboundedSender<(Arc<str>, News)>,
-    pub(super) pulse: Pulse,
+    /// What is known of the server, for whoever asks.
+    pub(super) live: Arc<ServerLive>,
+    /// Whether anybody may ask: what is told costs a little at every look.
+    pub(super) has_readers: bool,
     /// Whether it waits for what somebody has to mend, or ends with it.
     pub(super) waits_for_mending: bool,
 }
@@ -102,7 +105,7 @@ impl Attendant {
             }
             let wait = pause.mul_f64(rand::rng().random_range(0.5..1.0));
             self.tell_failure(&failure, passes, wait);
-            self.pulse.back_within(wait + LOOKING);
+            self.live.back_within(wait + LOOKING);
             tokio::select! {
                 () = until_true(self.stop.clone()) => return Ok(()),
                 () = changed(self.settings.clone()) => {
@@ -118,7 +121,7 @@ impl Attendant {
 
     /// Reaches the server and watches it until it is lost, or it is time to stop.
     async fn watch(&mut self, settings: &Settings, kept: &mut Kept) -> Result<Ended, WatchError> {
-        self.pulse.back_within(CONNECTING);
+        self.live.back_within(CONNECTING);
         let mut stop = std::pin::pin!(async {
             tokio::select! {
                 () = until_true(self.stop.clone()) => Ended::Stopped,
@@ -155,9 +158,11 @@ impl Attendant {
             options: options(&self.name, settings),
             ending: ENDING,
         };
+        self.live.connected(&reached.server);
         let mut audience = Listener {
             name: &self.name,
-            pulse: &self.pulse,
+            live: &self.live,
+            has_readers: self.has_readers,
             news: Some(&self.news),
         };
         let mut why = None;
@@ -174,6 +179,7 @@ impl Attendant {
     /// Makes way for new settings.
     async fn change(&self, old: &Settings, kept: &mut Kept) -> Result<(), WatchError> {
         let new = self.settings.borrow().clone();
+        self.live.back_within(CONNECTING);
         info!(server = &*self.name, "goes on with its new settings");
         if new.dsn != old.dsn
             && let Some(reached) = kept.reached.take()
@@ -207,6 +213,7 @@ impl Attendant {
                 "{failure}\n  somebody has to mend this; trying again in {seconds:.1} s"
             );
         }
+        self.live.disconnected(&failure.to_string());
         let _ = self
             .news
             .send((Arc::clone(&self.name), News::Away(failure.to_string())));
@@ -297,17 +304,41 @@ async fn changed(mut settings: watch::Receiver<Settings>) {
 /// What the daemon takes from a watch as it goes on.
 struct Listener<'a> {
     name: &'a Arc<str>,
-    pulse: &'a Pulse,
+    live: &'a ServerLive,
+    has_readers: bool,
     /// Where the first look is told.
     news: Option<&'a mpsc::UnboundedSender<(Arc<str>, News)>>,
 }
 
 impl Audience for Listener<'_> {
     fn stirs(&mut self) {
-        self.pulse.back_within(LOOKING);
+        self.live.back_within(LOOKING);
     }
 
-    fn saw(&mut self, _snapshot: &Snapshot) {
+    fn learned(&mut self, text: &StatementText) {
+        if self.has_readers {
+            self.live.learned(text);
+        }
+    }
+
+    fn named(&mut self, name: &Name) {
+        if self.has_readers {
+            self.live.named(name);
+        }
+    }
+
+    fn lost(&mut self, loss: &Loss) {
+        self.live.lost(loss);
+    }
+
+    fn declared(&mut self) -> Vec<Declared> {
+        self.live.take_declared()
+    }
+
+    fn saw(&mut self, snapshot: &Snapshot) {
+        if self.has_readers {
+            self.live.saw(snapshot);
+        }
         if let Some(news) = self.news.take() {
             let _ = news.send((Arc::clone(self.name), News::Watching));
         }
@@ -316,6 +347,7 @@ impl Audience for Listener<'_> {
     fn disk(&mut self, disk: &Disk) {
         match disk {
             Disk::Refuses(why) => {
+                self.live.recording_failed(why);
                 error!(
                     server = &**self.name,
                     "the recording waits in memory: {why}"

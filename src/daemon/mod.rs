@@ -2,11 +2,13 @@
 //!
 //! ```text
 //!  config ─▶ supervisor ─▶ attendant, one a server ─▶ watch ─▶ recording
-//!  SIGHUP ──────┘  ▲             │ lost ─▶ pause ─▶ again
+//!  SIGHUP ──────┘  ▲             │ lost ─▶ pause ─▶ again └──▶ live: for whoever asks
 //!  systemd ◀───────┴── news ─────┘
 //! ```
 //! - Each server is attended for itself: one that hangs, fails or fills its disk delays no look
 //!   at another.
+//! - A watcher never waits for a reader: what it hands to [`live`] is counted at once or held
+//!   for whoever asks.
 //! - A configuration that cannot be used changes nothing.
 //! - What was not watched is in the recording as such: a gap is no quiet time.
 //!
@@ -15,7 +17,7 @@
 
 mod attendant;
 pub mod config;
-mod pulse;
+pub mod live;
 mod service_manager;
 mod supervisor;
 pub mod watch;

@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 
 use super::attendant::{Attendant, News};
 use super::config::{Config, Settings};
-use super::pulse::Pulse;
+use super::live::{Live, ServerLive};
 use super::service_manager;
 use super::watch::WatchError;
 
@@ -117,7 +117,7 @@ async fn due(interval: &mut Option<Interval>) {
 struct Attended {
     settings: watch::Sender<Settings>,
     stop: watch::Sender<bool>,
-    pulse: Pulse,
+    live: Arc<ServerLive>,
     task: Id,
     /// What was last heard of it.
     news: Option<News>,
@@ -126,6 +126,10 @@ struct Attended {
 struct Supervisor {
     /// The configuration that holds; none for one server.
     config: Option<Box<Config>>,
+    /// What is known of the servers, for whoever asks.
+    live: Arc<Live>,
+    /// Whether anybody may ask.
+    has_readers: bool,
     servers: BTreeMap<Arc<str>, Attended>,
     tasks: JoinSet<Result<(), WatchError>>,
     /// Whom each task attends, those included that are about to end.
@@ -144,6 +148,8 @@ impl Supervisor {
         };
         let (tell, told) = mpsc::unbounded_channel();
         let mut supervisor = Self {
+            has_readers: config.as_ref().is_some_and(|config| config.http.is_some()),
+            live: Arc::default(),
             config,
             servers: BTreeMap::new(),
             tasks: JoinSet::new(),
@@ -160,15 +166,19 @@ impl Supervisor {
 
     /// Sends out an attendant, after a while.
     fn attend(&mut self, name: Arc<str>, settings: Settings, after: Duration) {
+        let live = self
+            .live
+            .watch(&name, settings.system_by.clone(), &settings.to);
+        live.back_within(FIRST_SIGN + after);
         let (settings, told_settings) = watch::channel(settings);
         let (stop, told_stop) = watch::channel(false);
-        let pulse = Pulse::new(FIRST_SIGN);
         let attendant = Attendant {
             name: Arc::clone(&name),
             settings: told_settings,
             stop: told_stop,
             news: self.tell.clone(),
-            pulse: pulse.clone(),
+            live: Arc::clone(&live),
+            has_readers: self.has_readers,
             waits_for_mending: self.config.is_some(),
         };
         let attend = async move {
@@ -180,7 +190,7 @@ impl Supervisor {
         let attended = Attended {
             settings,
             stop,
-            pulse,
+            live,
             task,
             news: None,
         };
@@ -216,6 +226,7 @@ impl Supervisor {
         let gone: Vec<Arc<str>> = self.servers.keys().filter(gone).cloned().collect();
         for name in &gone {
             info!(server = &**name, "is no longer watched");
+            self.live.forget(name);
             if let Some(attended) = self.servers.remove(name) {
                 let _ = attended.stop.send(true);
             }
@@ -223,6 +234,8 @@ impl Supervisor {
         let (mut changed, mut begun) = (0, 0);
         for (name, settings) in new.servers.clone() {
             if let Some(attended) = self.servers.get(&*name) {
+                let naming = settings.system_by.clone();
+                self.live.watch(&name, naming, &settings.to);
                 let differ = |known: &mut Settings| {
                     let differ = *known != settings;
                     *known = settings;
@@ -262,7 +275,7 @@ impl Supervisor {
         let stuck = self
             .servers
             .iter()
-            .find(|(_, server)| !server.pulse.beats());
+            .find(|(_, server)| server.live.is_stuck());
         match stuck {
             None => service_manager::alive(),
             Some((name, _)) => error!(server = &**name, "its attendant is stuck"),

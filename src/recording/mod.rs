@@ -22,10 +22,15 @@
 //! `SELECT wait_event, count(*) FROM read_parquet('FOLDER/sessions/*/*/*/*.parquet',
 //! hive_partitioning = true) GROUP BY 1`.
 
+mod buffer;
+mod declare;
+mod files;
 mod format;
 mod reader;
 mod recorder;
+mod rows;
 mod segment;
+mod tables;
 mod writer;
 
 use std::io;
@@ -33,7 +38,8 @@ use std::path::PathBuf;
 
 use crate::sample::{Counters, Declared, Loss, Name, Server, Snapshot, StatementText};
 
-pub use self::recorder::{Disk, Entry, Recorder};
+pub use self::declare::{LabelError, declare, label};
+pub use self::recorder::{Disk, Recorder};
 pub use self::writer::Writer;
 
 /// A recording, read into memory, in order of time.
@@ -53,6 +59,47 @@ pub struct Recording {
     pub declared: Vec<Declared>,
     /// What was lost.
     pub losses: Vec<Loss>,
+}
+
+impl Recording {
+    /// Gives the recording of a server at which nobody has looked yet.
+    #[must_use]
+    pub const fn empty(server: Server) -> Self {
+        Self {
+            server,
+            snapshots: Vec::new(),
+            counters: Vec::new(),
+            statements: Vec::new(),
+            names: Vec::new(),
+            declared: Vec::new(),
+            losses: Vec::new(),
+        }
+    }
+}
+
+/// What a recording consists of.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// A tick.
+    Snapshot(Box<Snapshot>),
+    /// A look at the counters.
+    Counters(Counters),
+    /// A text.
+    Statement(StatementText),
+    /// A name.
+    Name(Name),
+    /// Something told.
+    Declared(Declared),
+    /// Something lost.
+    Loss(Loss),
+    /// The same server, found again.
+    Server(Server),
+}
+
+impl From<Snapshot> for Entry {
+    fn from(snapshot: Snapshot) -> Self {
+        Self::Snapshot(Box::new(snapshot))
+    }
 }
 
 /// Why a recording cannot be written or read.

@@ -6,7 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::format::{self, FORMAT, Look, MANIFEST, Manifest, Row, Stamped, TickRow};
+use super::format::{self, FORMAT, MANIFEST, Manifest};
+use super::rows::{Look, Row, Stamped, TickRow};
 use super::segment;
 use super::{Recording, RecordingError};
 use crate::sample::{
@@ -39,10 +40,8 @@ impl Recording {
             parts.intern(&mut statement.text);
         }
         let names: Vec<Name> = parts.rows();
-        let mut declared: Vec<Declared> = parts.rows();
-        declared.sort_by_key(|declared| declared.at);
+        let declared: Vec<Declared> = parts.rows();
         let mut losses: Vec<Loss> = parts.rows();
-        losses.sort_by_key(|loss| loss.at);
         let at = snapshots
             .last()
             .map_or(server.started_at, |snapshot| snapshot.tick.at);
@@ -248,6 +247,7 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
+    /// Reads a table in order of time.
     fn rows<R: Row>(&mut self) -> Vec<R> {
         let table = self.folder.join(R::TABLE);
         let mut rows = Vec::new();
@@ -262,6 +262,8 @@ impl Parts<'_> {
                 _ => self.unreadable += 1,
             }
         }
+        // Those without a time stay in the order of writing.
+        rows.sort_by_key(Row::at);
         rows
     }
 

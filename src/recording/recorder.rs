@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{RecordingError, Writer, format, reader};
-use crate::sample::{Counters, Declared, Loss, Name, Server, Snapshot, StatementText};
+use super::{Entry, RecordingError, Writer, format, reader};
+use crate::sample::{Loss, Server};
 use crate::time::Timestamp;
 
 /// How often rows are put beyond the reach of a crash.
@@ -19,25 +19,6 @@ const FLUSH_EVERY: Duration = Duration::from_millis(500);
 const SEAL_EVERY: Duration = Duration::from_mins(1);
 /// So many rows may wait for the disk: minutes of ticks.
 const WAITING: usize = 4_096;
-
-/// What a recording consists of.
-#[derive(Clone, Debug)]
-pub enum Entry {
-    /// A tick.
-    Snapshot(Box<Snapshot>),
-    /// A look at the counters.
-    Counters(Counters),
-    /// A text.
-    Statement(StatementText),
-    /// A name.
-    Name(Name),
-    /// Something told.
-    Declared(Declared),
-    /// Something lost.
-    Loss(Loss),
-    /// The same server, found again.
-    Server(Server),
-}
 
 /// News of the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,13 +183,7 @@ fn write(
     let mut seal = Instant::now() + SEAL_EVERY;
     loop {
         match entries.recv_timeout(flush.saturating_duration_since(Instant::now())) {
-            Ok(Entry::Snapshot(snapshot)) => writer.snapshot(&snapshot),
-            Ok(Entry::Counters(counters)) => writer.counters(&counters),
-            Ok(Entry::Statement(text)) => writer.statement(&text),
-            Ok(Entry::Name(name)) => writer.name(&name),
-            Ok(Entry::Declared(declared)) => writer.declared(&declared),
-            Ok(Entry::Loss(loss)) => writer.loss(&loss),
-            Ok(Entry::Server(server)) => writer.server(server),
+            Ok(entry) => writer.take(entry),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return writer.finish(),
         }

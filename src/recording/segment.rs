@@ -16,7 +16,8 @@ use arrow_ipc::writer::StreamWriter;
 use arrow_schema::Schema;
 
 use super::RecordingError;
-use super::format::{self, Row};
+use super::format;
+use super::rows::Row;
 
 /// How a segment's name ends: that of an Arrow stream.
 pub(super) const EXTENSION: &str = "arrows";
@@ -50,7 +51,7 @@ impl Segment {
             .create_new(true)
             .mode(0o600)
             .open(&path)
-            .map_err(super::writer::io(&path))?;
+            .map_err(super::files::io(&path))?;
         Ok(Self {
             path,
             file,
@@ -83,7 +84,7 @@ impl Segment {
         self.file
             .seek(SeekFrom::Start(self.length))
             .and_then(|_| self.file.write_all(bytes))
-            .map_err(super::writer::io(&self.path))?;
+            .map_err(super::files::io(&self.path))?;
         self.length += bytes.len() as u64;
         Ok(())
     }
@@ -125,11 +126,11 @@ pub(super) fn decode<R: Row>(file: File) -> Option<Vec<R>> {
 pub(super) fn seal<R: Row>(segment: &Path) -> Result<(), RecordingError> {
     let part = part_of(segment);
     if !part.exists() {
-        let file = File::open(segment).map_err(super::writer::io(segment))?;
+        let file = File::open(segment).map_err(super::files::io(segment))?;
         let rows = decode::<R>(file).unwrap_or_default();
         if !rows.is_empty() {
             let rows: Vec<&R> = rows.iter().collect();
-            super::writer::write_whole(&part, &format::encode(&rows)?)?;
+            super::files::write_whole(&part, &format::encode(&rows)?)?;
         } else if fs::metadata(segment).is_ok_and(|about| about.len() > 0) {
             return Ok(());
         }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod declare;
 mod older;
 mod segments;
 
@@ -205,23 +206,20 @@ fn recording() -> Recording {
 
 fn write(writer: &mut Writer, recording: &Recording) {
     for snapshot in &recording.snapshots {
-        writer.snapshot(snapshot);
+        writer.take(snapshot.clone().into());
         writer.seal().unwrap();
     }
-    recording
-        .counters
-        .iter()
-        .for_each(|counters| writer.counters(counters));
-    recording
-        .statements
-        .iter()
-        .for_each(|statement| writer.statement(statement));
-    recording.names.iter().for_each(|name| writer.name(name));
-    recording
-        .declared
-        .iter()
-        .for_each(|declared| writer.declared(declared));
-    recording.losses.iter().for_each(|loss| writer.loss(loss));
+    let of = recording.clone();
+    let counters = of.counters.into_iter().map(Entry::Counters);
+    let statements = of.statements.into_iter().map(Entry::Statement);
+    let names = of.names.into_iter().map(Entry::Name);
+    let declared = of.declared.into_iter().map(Entry::Declared);
+    let losses = of.losses.into_iter().map(Entry::Loss);
+    let others = counters.chain(statements).chain(names);
+    others
+        .chain(declared)
+        .chain(losses)
+        .for_each(|entry| writer.take(entry));
 }
 
 fn written(recording: &Recording) -> tempfile::TempDir {
@@ -304,7 +302,7 @@ fn an_empty_recording_is_a_recording() {
 fn a_dropped_writer_has_sealed() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = Writer::create(folder.path(), &server()).unwrap();
-    writer.snapshot(&snapshot(0, 1));
+    writer.take(snapshot(0, 1).into());
     drop(writer);
     assert_eq!(
         Recording::open(folder.path()).unwrap().snapshots,
@@ -317,7 +315,7 @@ fn a_second_writer_goes_on_with_the_recording_of_its_server() {
     let folder = tempfile::tempdir().unwrap();
     for micros in [0, 100] {
         let mut writer = Writer::create(folder.path(), &server()).unwrap();
-        writer.snapshot(&snapshot(micros, 1));
+        writer.take(snapshot(micros, 1).into());
         writer.finish().unwrap();
     }
     assert_eq!(Recording::open(folder.path()).unwrap().snapshots.len(), 2);
@@ -401,13 +399,13 @@ fn rows_survive_a_disk_that_refuses_for_a_while() {
     let mut writer = Writer::create(folder.path(), &server()).unwrap();
     // A file where the table's folder belongs is refused to root as well.
     fs::write(folder.path().join("ticks"), "").unwrap();
-    writer.snapshot(&snapshot(0, 2));
+    writer.take(snapshot(0, 2).into());
     assert!(matches!(
         writer.seal().unwrap_err(),
         RecordingError::Io { .. }
     ));
     fs::remove_file(folder.path().join("ticks")).unwrap();
-    writer.snapshot(&snapshot(1, 2));
+    writer.take(snapshot(1, 2).into());
     writer.finish().unwrap();
     let read = Recording::open(folder.path()).unwrap();
     assert_eq!(read.snapshots, [snapshot(0, 2), snapshot(1, 2)]);
@@ -418,7 +416,7 @@ fn a_hundred_thousand_sessions_stay_small() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = Writer::create(folder.path(), &server()).unwrap();
     for tick in 0..1_000 {
-        writer.snapshot(&snapshot(2_000_000 + tick * 100_003, 100));
+        writer.take(snapshot(2_000_000 + tick * 100_003, 100).into());
         if tick % 50 == 49 {
             writer.seal().unwrap();
         }

@@ -315,6 +315,28 @@ impl Statement {
         }
     }
 
+    /// Gives what may stand for the text where nobody may read it: the verb, and the id.
+    ///
+    /// The server's own words for its workers are no application's text, and stay.
+    #[must_use]
+    pub fn without_text(&self) -> Arc<str> {
+        if self.text.starts_with(AUTOVACUUM) {
+            return Arc::clone(&self.text);
+        }
+        let mut words = self.text.split(' ');
+        let verb = |word: &&str| self.parsed && word.bytes().all(|b| b.is_ascii_alphabetic());
+        let first = words.next().filter(verb);
+        // `ALTER TABLE`, but no more of what may be anybody's word.
+        let second = words
+            .next()
+            .filter(|word| self.kind == Kind::Ddl && verb(word));
+        let mut text = String::new();
+        for word in first.into_iter().chain(second) {
+            text.extend([word, " "]);
+        }
+        format!("{text}… (statement {})", self.id).into()
+    }
+
     /// The table it is about: the one it locks hardest, rows before tables; without the schema
     /// that everybody has.
     fn main_table(&self) -> Option<String> {

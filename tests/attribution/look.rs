@@ -56,21 +56,18 @@ pub(crate) fn nothing_yet(world: &World) -> Recording {
     };
     let mut names: Vec<Name> = world.resources.iter().enumerate().map(table).collect();
     names.push(Name::new(NameKind::Database, DATABASE, "shared"));
+    let server = Server {
+        version_num: Version(150_018),
+        system_identifier: Some("7300000000000000001".to_owned()),
+        in_recovery: false,
+        started_at: START,
+        address: "db:5432/shared".to_owned(),
+        has_statements: true,
+    };
     Recording {
-        server: Server {
-            version_num: Version(150_018),
-            system_identifier: Some("7300000000000000001".to_owned()),
-            in_recovery: false,
-            started_at: START,
-            address: "db:5432/shared".to_owned(),
-            has_statements: true,
-        },
-        snapshots: Vec::new(),
-        counters: Vec::new(),
         statements: texts.iter().map(text).collect(),
         names,
-        declared: Vec::new(),
-        losses: Vec::new(),
+        ..Recording::empty(server)
     }
 }
 

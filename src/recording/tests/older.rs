@@ -11,12 +11,15 @@ fn ticks_from_before_they_told_the_deadlock_timeout_are_read() {
         server_us: Span,
         missed: u32,
     }
-    impl format::Row for Older {
+    impl rows::Row for Older {
         const TABLE: &'static str = "ticks";
         fn fields() -> Vec<arrow_schema::FieldRef> {
-            let mut fields = format::TickRow::fields();
+            let mut fields = rows::TickRow::fields();
             fields.retain(|field| field.name() != "deadlock_timeout_us");
             fields
+        }
+        fn at(&self) -> Option<Timestamp> {
+            Some(self.at)
         }
     }
     let folder = written(&recording());

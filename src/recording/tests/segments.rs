@@ -14,7 +14,7 @@ fn killed(snapshots: &[Snapshot]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = Writer::create(folder.path(), &server()).unwrap();
     for snapshot in snapshots {
-        writer.snapshot(snapshot);
+        writer.take(snapshot.clone().into());
         writer.flush().unwrap();
     }
     let left = tempfile::tempdir().unwrap();
@@ -35,7 +35,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn three() -> [Snapshot; 3] {
+pub(super) fn three() -> [Snapshot; 3] {
     [snapshot(0, 2), snapshot(100, 3), snapshot(200, 1)]
 }
 
@@ -44,7 +44,7 @@ fn what_is_flushed_can_be_read_while_it_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = Writer::create(folder.path(), &server()).unwrap();
     for (count, snapshot) in (1..).zip(three()) {
-        writer.snapshot(&snapshot);
+        writer.take(snapshot.into());
         writer.flush().unwrap();
         let read = Recording::open(folder.path()).unwrap();
         assert_eq!(read.snapshots, three()[..count]);
@@ -64,7 +64,7 @@ fn the_next_writer_makes_parts_of_what_a_crash_left() {
     let left = killed(&three());
     let mut writer = Writer::create(left.path(), &server()).unwrap();
     assert!(ending(left.path(), "arrows").is_empty());
-    writer.snapshot(&snapshot(300, 1));
+    writer.take(snapshot(300, 1).into());
     writer.finish().unwrap();
     let read = Recording::open(left.path()).unwrap();
     assert_eq!(read.snapshots.len(), 4);

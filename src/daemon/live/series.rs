@@ -1,0 +1,111 @@
+//! Sums by key, of which there are never more than so many.
+//!
+//! A key that has a series keeps counting there. Where all places are taken, a new key takes the
+//! place of the one that has stood still longest, if that is more than a day; else what it brings
+//! goes to the series of all others. So a name in which every pod has its own number cannot fill
+//! a monitoring system, and a system that comes late is still seen.
+
+use std::collections::BTreeMap;
+
+use crate::time::{Span, Timestamp};
+
+/// A series that has not moved for so long may make room.
+const STILL: Span = Span::from_secs(24 * 3_600);
+
+/// Sums of seconds by key.
+#[derive(Clone, Debug)]
+pub struct Series<K> {
+    most: usize,
+    sums: BTreeMap<K, Sum>,
+    others: f64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sum {
+    seconds: f64,
+    moved: Timestamp,
+}
+
+impl<K: Ord + Clone> Series<K> {
+    /// Begins with room for `most` keys.
+    #[must_use]
+    pub const fn new(most: usize) -> Self {
+        Self {
+            most,
+            sums: BTreeMap::new(),
+            others: 0.0,
+        }
+    }
+
+    /// Adds seconds to a key's sum, or to that of the others.
+    pub fn add(&mut self, key: K, seconds: f64, at: Timestamp) {
+        if let Some(sum) = self.sums.get_mut(&key) {
+            sum.seconds += seconds;
+            sum.moved = at;
+            return;
+        }
+        if self.sums.len() >= self.most && !self.make_room(at) {
+            self.others += seconds;
+            return;
+        }
+        self.sums.insert(key, Sum { seconds, moved: at });
+    }
+
+    /// Gives up the series that has stood still longest, if it has for long enough.
+    fn make_room(&mut self, at: Timestamp) -> bool {
+        let stillest = self.sums.iter().min_by_key(|(_, sum)| sum.moved);
+        let Some((key, sum)) = stillest else {
+            return false;
+        };
+        if at.since(sum.moved) < STILL {
+            return false;
+        }
+        let key = key.clone();
+        self.sums.remove(&key).is_some()
+    }
+
+    /// Lists the sums, by key.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, f64)> {
+        self.sums.iter().map(|(key, sum)| (key, sum.seconds))
+    }
+
+    /// Gives the sum of all keys that had no place.
+    #[must_use]
+    pub const fn others(&self) -> f64 {
+        self.others
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(hours: i64) -> Timestamp {
+        Timestamp::default() + Span::from_secs(hours * 3_600)
+    }
+
+    fn sums(series: &Series<&'static str>) -> Vec<(&'static str, f64)> {
+        series.iter().map(|(key, sum)| (*key, sum)).collect()
+    }
+
+    #[test]
+    fn who_has_a_series_keeps_it_and_the_rest_is_one() {
+        let mut series = Series::new(2);
+        for key in ["a", "b", "c", "a", "d"] {
+            series.add(key, 1.0, at(0));
+        }
+        assert_eq!(sums(&series), [("a", 2.0), ("b", 1.0)]);
+        assert_eq!(series.others().to_bits(), 2.0_f64.to_bits());
+    }
+
+    #[test]
+    fn a_series_that_stood_still_for_a_day_makes_room() {
+        let mut series = Series::new(2);
+        series.add("a", 1.0, at(0));
+        series.add("b", 1.0, at(20));
+        series.add("c", 1.0, at(23));
+        series.add("d", 1.0, at(24));
+        assert_eq!(sums(&series), [("b", 1.0), ("d", 1.0)]);
+        assert_eq!(series.others().to_bits(), 1.0_f64.to_bits());
+    }
+}

@@ -1,0 +1,175 @@
+//! The rows as they lie in the files: each table's columns, and the time that places a row.
+
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::sample::{
+    Declared, Lock, Loss, Name, Prepared, SafeSnapshotWait, Session, StatementCounters,
+    StatementText, Tick,
+};
+use crate::time::{Span, Timestamp};
+
+/// A row of a table.
+pub(super) trait Row: Serialize + DeserializeOwned {
+    /// The table's name.
+    const TABLE: &'static str;
+    /// Its columns.
+    fn fields() -> Vec<FieldRef>;
+    /// When it was, which says in which hour it lies; one that has no time lies in the hour in
+    /// which it was written.
+    fn at(&self) -> Option<Timestamp>;
+}
+
+/// A row with the tick that saw it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Stamped<R> {
+    pub(super) at: Timestamp,
+    #[serde(flatten)]
+    pub(super) row: R,
+}
+
+/// A [`Tick`] with units in its names.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct TickRow {
+    pub(super) at: Timestamp,
+    pub(super) span_us: Span,
+    pub(super) server_us: Span,
+    pub(super) missed: u32,
+    /// Younger than the format.
+    #[serde(default = "usual_deadlock_timeout")]
+    pub(super) deadlock_timeout_us: Span,
+}
+
+fn usual_deadlock_timeout() -> Span {
+    Tick::DEADLOCK_TIMEOUT
+}
+
+impl From<Tick> for TickRow {
+    fn from(tick: Tick) -> Self {
+        let Tick {
+            at,
+            span,
+            server,
+            missed,
+            deadlock_timeout,
+        } = tick;
+        Self {
+            at,
+            span_us: span,
+            server_us: server,
+            missed,
+            deadlock_timeout_us: deadlock_timeout,
+        }
+    }
+}
+
+impl From<TickRow> for Tick {
+    fn from(row: TickRow) -> Self {
+        let TickRow {
+            at,
+            span_us,
+            server_us,
+            missed,
+            deadlock_timeout_us,
+        } = row;
+        Self {
+            at,
+            span: span_us,
+            server: server_us,
+            missed,
+            deadlock_timeout: deadlock_timeout_us,
+        }
+    }
+}
+
+/// That the counters were read, which is news also when none had changed.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Look {
+    pub(super) at: Timestamp,
+}
+
+const TIME: fn() -> DataType = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+
+const WORDS: fn() -> DataType =
+    || DataType::List(Arc::new(Field::new("item", DataType::Utf8, false)));
+
+fn columns(columns: &[(&str, DataType, bool)]) -> Vec<FieldRef> {
+    let field = |(name, kind, nullable): &(&str, DataType, bool)| {
+        Arc::new(Field::new(*name, kind.clone(), *nullable))
+    };
+    columns.iter().map(field).collect()
+}
+
+macro_rules! table {
+    ($row:ty, $name:literal, $time:expr, $($column:ident: $kind:expr $(, $null:ident)?;)*) => {
+        impl Row for $row {
+            const TABLE: &'static str = $name;
+            fn fields() -> Vec<FieldRef> {
+                use DataType::{Boolean, Float64, Int16, Int32, Int64, UInt32, UInt64, Utf8};
+                // Not every table has a column of every kind.
+                let _ = (Boolean, Float64, Int16, Int32, Int64, UInt32, UInt64, Utf8);
+                columns(&[$((stringify!($column), $kind, table!(@ $($null)?))),*])
+            }
+            fn at(&self) -> Option<Timestamp> {
+                let time: fn(&Self) -> Option<Timestamp> = $time;
+                time(self)
+            }
+        }
+    };
+    (@) => { false };
+    (@ null) => { true };
+}
+
+table! { TickRow, "ticks", |row| Some(row.at), at: TIME(); span_us: Int64; server_us: Int64; missed: UInt32;
+    deadlock_timeout_us: Int64;
+}
+
+table! { Stamped<Session>, "sessions", |row| Some(row.at),
+    at: TIME(); pid: Int32; backend_start: TIME(); leader_pid: Int32, null; backend_type: Utf8;
+    database: UInt32, null; role: UInt32, null; application_name: Utf8; client_addr: Utf8, null;
+    state: Utf8; wait_event_type: Utf8, null; wait_event: Utf8, null; query_id: Int64, null;
+    statement: UInt64, null; tags: Utf8, null; xact_start: TIME(), null;
+    query_start: TIME(), null; state_change: TIME(), null; backend_xid: UInt32, null;
+    backend_xmin: UInt32, null;
+}
+
+table! { Stamped<Lock>, "locks", |row| Some(row.at),
+    at: TIME(); owner: Utf8; pid: Int32, null; locktype: Utf8; database: UInt32, null;
+    relation: UInt32, null; page: Int32, null; tuple: Int16, null; virtualxid: Utf8, null;
+    transactionid: UInt32, null; classid: UInt32, null; objid: UInt32, null;
+    objsubid: Int16, null; mode: Utf8; granted: Boolean; fastpath: Boolean;
+    waitstart: TIME(), null;
+}
+
+table! { Stamped<Prepared>, "prepared", |row| Some(row.at),
+    at: TIME(); transaction: UInt32; gid: Utf8; prepared: TIME(); owner: UInt32; database: UInt32;
+}
+
+table! { Stamped<SafeSnapshotWait>, "safe_snapshots", |row| Some(row.at),
+    at: TIME(); waiter: Int32; blocker: Int32;
+}
+
+table! { Look, "looks", |row| Some(row.at), at: TIME(); }
+
+table! { StatementCounters, "counters", |row| Some(row.at),
+    at: TIME(); database: UInt32; query_id: Int64; calls: Int64, null; exec_ms: Float64; rows: Int64;
+    blocks_hit: Int64; blocks_read: Int64; wal_bytes: Int64;
+}
+
+table! { StatementText, "statements", |_| None,
+    id: UInt64; database: UInt32, null; query_id: Int64, null; text: Utf8; parsed: Boolean;
+}
+
+table! { Name, "names", |_| None,
+    kind: Utf8; database: UInt32, null; oid: UInt32; name: Utf8; table: UInt32, null;
+    superuser: Boolean, null; usable: Boolean, null; relkind: Utf8, null; parent: UInt32, null;
+    topmost: UInt32, null; triggers: Boolean, null; refers_to: UInt32, null;
+    columns: WORDS(), null; cascades: Boolean, null;
+}
+
+table! { Declared, "declared", |row| Some(row.at), at: TIME(); label: Utf8; }
+
+table! { Loss, "losses", |row| Some(row.at), at: TIME(); kind: Utf8; count: UInt64; }

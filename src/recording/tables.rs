@@ -1,0 +1,79 @@
+//! The list of tables. What is done to every table is done by walking it.
+//!
+//! Whoever adds a table adds a line here and its columns to `rows`; an [`Entry`](super::Entry) by
+//! which its rows come, with its line in [`Writer::take`](super::Writer::take); and a field of
+//! [`Recording`](super::Recording), with its line in [`Recording::open`](super::Recording::open).
+
+use std::path::Path;
+
+use super::RecordingError;
+use super::buffer::{Buffer, Place};
+use super::rows::{Look, Row, Stamped, TickRow};
+use super::segment;
+use crate::sample::{
+    Declared, Lock, Loss, Name, Prepared, SafeSnapshotWait, Session, StatementCounters,
+    StatementText,
+};
+
+/// A table while it is written, whatever its rows are.
+pub(super) trait Table {
+    /// Puts the rows that were taken in beyond the reach of a crash of this process.
+    fn flush(&mut self, place: &mut Place) -> Result<(), RecordingError>;
+    /// Makes parts of what was flushed.
+    fn seal(&mut self) -> Result<(), RecordingError>;
+    /// How many rows found no room.
+    fn dropped(&self) -> u64;
+}
+
+/// A table on disk, whatever its rows are.
+pub(super) struct Kind {
+    /// Its name.
+    pub(super) table: &'static str,
+    /// Makes a part of a segment.
+    pub(super) seal: fn(&Path) -> Result<(), RecordingError>,
+}
+
+impl Kind {
+    const fn of<R: Row>() -> Self {
+        Self {
+            table: R::TABLE,
+            seal: segment::seal::<R>,
+        }
+    }
+}
+
+macro_rules! tables {
+    ($($name:ident: $row:ty;)*) => {
+        /// All tables while they are written.
+        #[derive(Debug, Default)]
+        pub(super) struct Tables {
+            $(pub(super) $name: Buffer<$row>,)*
+        }
+
+        impl Tables {
+            /// Lists them, in the order in which they are to be written.
+            pub(super) fn all(&mut self) -> Vec<&mut dyn Table> {
+                vec![$(&mut self.$name),*]
+            }
+        }
+
+        /// All tables on disk, in the same order.
+        pub(super) const KINDS: &[Kind] = &[$(Kind::of::<$row>()),*];
+    };
+}
+
+// Ticks go behind what they saw: rows without their tick count as lost, a tick without rows
+// would lie.
+tables! {
+    locks: Stamped<Lock>;
+    prepared: Stamped<Prepared>;
+    safe_snapshots: Stamped<SafeSnapshotWait>;
+    sessions: Stamped<Session>;
+    ticks: TickRow;
+    counters: StatementCounters;
+    looks: Look;
+    statements: StatementText;
+    names: Name;
+    declared: Declared;
+    losses: Loss;
+}
