@@ -62,6 +62,8 @@ pub(super) struct Charge {
 pub(super) struct Look {
     pub(super) at: Timestamp,
     pub(super) span: Span,
+    /// From when to when that is.
+    pub(super) stretch: [Timestamp; 2],
     /// Sessions waiting for a heavyweight lock.
     pub(super) blocked: usize,
 }
@@ -189,6 +191,7 @@ impl Charger<'_> {
         charges.looks.push(Look {
             at: tick.at,
             span: tick.span,
+            stretch: tick.stretch(),
             blocked,
         });
         graph

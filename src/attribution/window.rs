@@ -4,9 +4,11 @@
 //! every block within it therefore begins and ends at such a look. Without the
 //! extension the cuts are regular, and calls are unknown.
 //!
-//! Charged seconds are scaled by the block's length over the time that its ticks
-//! stand for, so that jitter and a few missed ticks bias nothing. A block of which
-//! less than half was watched is not used.
+//! Charged seconds are scaled by the block's length over the part of it that some tick
+//! stands for, so that a few missed ticks bias nothing. What a tick at the edge stands for
+//! beyond the block is no part of that: how many ticks fall into a block has to do with what
+//! they saw, since the pace follows that, and a division by their sum would undo what the
+//! choice of their times achieves. A block of which less than half was watched is not used.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -66,9 +68,14 @@ impl Cuts {
             })
             .collect();
         let mut watched = vec![Span::ZERO; pieces];
-        for (look, piece) in looks.iter().zip(&piece_of_tick) {
-            if let Some(piece) = *piece {
-                watched[piece] += look.span;
+        for look in looks {
+            let [from, to] = look.stretch;
+            let first = at.partition_point(|&cut| cut <= from).saturating_sub(1);
+            for piece in first..pieces {
+                if at[piece] >= to {
+                    break;
+                }
+                watched[piece] += to.min(at[piece + 1]).since(from.max(at[piece]));
             }
         }
         let scale = (0..pieces)

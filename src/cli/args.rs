@@ -251,8 +251,9 @@ pub(super) struct RecordArgs {
     /// Without a configuration: where the recording goes; one that is there is gone on with.
     #[arg(long, value_name = "FOLDER")]
     pub(super) to: Option<PathBuf>,
-    /// Without a configuration: looks per second, 1 to 100; fewer where they would take more than
-    /// 2 % of the server's time.
+    /// Without a configuration: looks per second, 1 to 100, instead of 1 while nobody waits for a
+    /// lock and 10 as soon as somebody does; fewer where they would take more than 2 % of the
+    /// server's time.
     #[arg(long, value_parser = hertz, requires = "to")]
     pub(super) hz: Option<f64>,
     #[command(flatten)]

@@ -9,8 +9,9 @@ use crate::cli::exit::Failure;
 use crate::cli::log;
 use crate::cli::screen::{Screen, safe};
 use crate::connect::{Environment, Target};
-use crate::daemon::config::{Config, Dsn, Log, Rates, Settings};
+use crate::daemon::config::{Config, Dsn, Log, Settings};
 use crate::daemon::{self, Plan};
+use crate::sample::pace::Cadence;
 
 /// Watches until it is told to stop.
 pub(super) fn run(args: &RecordArgs, screen: &Screen) -> Done {
@@ -53,10 +54,7 @@ fn plan(args: &RecordArgs) -> Result<Plan, Failure> {
     };
     let mut settings = Settings::usual(args.dsn.clone().map(Dsn::new), to.clone());
     if let Some(hz) = args.hz {
-        settings.rates = Rates {
-            quiet_hz: hz,
-            busy_hz: hz,
-        };
+        settings.cadence = Cadence::Fixed(hz);
     }
     if let Some(naming) = &args.naming.system_by {
         settings.system_by = naming.clone();
@@ -84,11 +82,12 @@ fn page(config: &Config) -> String {
             |error| format!("cannot be reached: {error}"),
             |target| target.address(),
         );
-        let Rates { quiet_hz, busy_hz } = settings.rates;
-        let pace = if quiet_hz < busy_hz {
-            format!("{quiet_hz} a second, {busy_hz} while somebody waits for a lock")
-        } else {
-            format!("{busy_hz} a second")
+        let pace = match settings.cadence {
+            Cadence::Fixed(hz) => format!("{hz} a second"),
+            Cadence::ByNeed(need) => format!(
+                "{} a second, {} while somebody waits for a lock",
+                need.quiet, need.busy
+            ),
         };
         let kept = settings.retention;
         let lines = [

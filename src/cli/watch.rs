@@ -16,6 +16,7 @@ use crate::names::{Names, Statements};
 use crate::recording::Disk;
 use crate::report::{Rights, first_screen};
 use crate::sample::live::Options;
+use crate::sample::pace::Cadence;
 use crate::sample::{Declared, Name, Snapshot, StatementText};
 use crate::system::Naming;
 
@@ -55,7 +56,7 @@ impl Watched<'_> {
         let watch = Watch {
             duration: Some(self.duration),
             options: Options {
-                hz: self.hz,
+                cadence: Cadence::Fixed(self.hz),
                 seed: u64::from(std::process::id()),
                 tag_keys: tags.iter().map(ToString::to_string).collect(),
                 ..Options::default()

@@ -155,7 +155,7 @@ impl Attendant {
         info!(server = &**name, "watching {address} into {to}");
         let watch = Watch {
             duration: None,
-            options: options(&self.name, settings),
+            options: options(settings),
             ending: ENDING,
         };
         self.live.connected(&reached.server);
@@ -220,22 +220,14 @@ impl Attendant {
     }
 }
 
-/// Says how a server is looked at.
-fn options(name: &str, settings: &Settings) -> Options {
-    // Servers that are watched from one process are not looked at in step.
-    let own = name.bytes().fold(0_u64, |sum, byte| {
-        sum.wrapping_mul(31).wrapping_add(byte.into())
-    });
+/// Says how a server is looked at; no two of them in step.
+fn options(settings: &Settings) -> Options {
+    let tags = settings.system_by.tags();
     Options {
-        hz: settings.rates.busy_hz,
+        cadence: settings.cadence,
         budget: settings.budget,
-        seed: u64::from(std::process::id()).wrapping_add(own),
-        tag_keys: settings
-            .system_by
-            .tags()
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
+        seed: rand::rng().random(),
+        tag_keys: tags.iter().map(ToString::to_string).collect(),
         ..Options::default()
     }
 }

@@ -26,6 +26,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::sample::pace::{BUDGET, Cadence, Need};
 use crate::system::Naming;
 
 pub use self::quantity::{Age, Bytes};
@@ -59,7 +60,7 @@ pub struct Settings {
     /// The folder of its recording.
     pub to: PathBuf,
     /// How often it is looked at.
-    pub rates: Rates,
+    pub cadence: Cadence,
     /// The share of the server's time that looking may take.
     pub budget: f64,
     /// How its systems are named.
@@ -73,15 +74,6 @@ pub struct Settings {
 /// A connection string, which may hold a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Dsn(String);
-
-/// Looks per second.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rates {
-    /// While nobody waits for a lock.
-    pub quiet_hz: f64,
-    /// While somebody does.
-    pub busy_hz: f64,
-}
 
 /// How much of the past is kept: whatever is beyond any of the bounds goes, the oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -309,8 +301,8 @@ impl Settings {
         Self {
             dsn,
             to,
-            rates: Rates::USUAL,
-            budget: crate::sample::pace::BUDGET,
+            cadence: Cadence::ByNeed(Need::default()),
+            budget: BUDGET,
             system_by: Naming::default(),
             retention: Retention::USUAL,
             memory: Bytes::from_mib(64),
@@ -340,14 +332,6 @@ impl fmt::Debug for Dsn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Dsn(…)")
     }
-}
-
-impl Rates {
-    /// What holds where nothing is said.
-    pub const USUAL: Self = Self {
-        quiet_hz: 1.0,
-        busy_hz: 10.0,
-    };
 }
 
 impl Retention {

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::sample::{
-    Declared, Lock, Loss, Name, Prepared, SafeSnapshotWait, Session, StatementCounters,
+    Declared, Lock, Loss, Name, PaceReason, Prepared, SafeSnapshotWait, Session, StatementCounters,
     StatementText, Tick,
 };
 use crate::time::{Span, Timestamp};
@@ -36,11 +36,19 @@ pub(super) struct Stamped<R> {
 pub(super) struct TickRow {
     pub(super) at: Timestamp,
     pub(super) span_us: Span,
+    /// Younger than the format: a tick stood for the time before it.
+    pub(super) place_us: Option<Span>,
     pub(super) server_us: Span,
     pub(super) missed: u32,
     /// Younger than the format.
     #[serde(default = "usual_deadlock_timeout")]
     pub(super) deadlock_timeout_us: Span,
+    /// Younger than the format.
+    #[serde(default)]
+    pub(super) period_us: Span,
+    /// Younger than the format.
+    #[serde(default)]
+    pub(super) pace: PaceReason,
 }
 
 fn usual_deadlock_timeout() -> Span {
@@ -52,16 +60,22 @@ impl From<Tick> for TickRow {
         let Tick {
             at,
             span,
+            place,
             server,
             missed,
             deadlock_timeout,
+            period,
+            pace,
         } = tick;
         Self {
             at,
             span_us: span,
+            place_us: Some(place),
             server_us: server,
             missed,
             deadlock_timeout_us: deadlock_timeout,
+            period_us: period,
+            pace,
         }
     }
 }
@@ -71,16 +85,22 @@ impl From<TickRow> for Tick {
         let TickRow {
             at,
             span_us,
+            place_us,
             server_us,
             missed,
             deadlock_timeout_us,
+            period_us,
+            pace,
         } = row;
         Self {
             at,
             span: span_us,
+            place: place_us.unwrap_or(span_us),
             server: server_us,
             missed,
             deadlock_timeout: deadlock_timeout_us,
+            period: period_us,
+            pace,
         }
     }
 }
@@ -123,8 +143,8 @@ macro_rules! table {
     (@ null) => { true };
 }
 
-table! { TickRow, "ticks", |row| Some(row.at), at: TIME(); span_us: Int64; server_us: Int64; missed: UInt32;
-    deadlock_timeout_us: Int64;
+table! { TickRow, "ticks", |row| Some(row.at), at: TIME(); span_us: Int64; place_us: Int64, null; server_us: Int64;
+    missed: UInt32; deadlock_timeout_us: Int64; period_us: Int64; pace: Utf8;
 }
 
 table! { Stamped<Session>, "sessions", |row| Some(row.at),

@@ -5,6 +5,7 @@
 
 mod look;
 mod nonsense;
+mod paced;
 mod simulator;
 mod story;
 mod traps;

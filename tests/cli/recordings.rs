@@ -157,7 +157,7 @@ fn an_event_is_declared_while_a_daemon_writes() {
     let to = to.to_str().unwrap();
     let declare = |arguments: &[&str]| pgjam(&[&["event"], arguments].concat());
     declare(&["deploy", "--to", to]).refused(8, &["is no recording"]);
-    let mut watch = Running::start(&["record", "--dsn", &dsn, "--to", to]);
+    let mut watch = Running::start(&["record", "--dsn", &dsn, "--to", to, "--hz", "20"]);
     watch.hear("watching ");
     std::thread::sleep(Duration::from_millis(700));
     let said = declare(&["county 12 onboarded", "--to", to]).well();

@@ -8,10 +8,11 @@ use toml::de::DeTable;
 
 use super::table::{Table, Text};
 use super::{
-    Age, Bytes, Config, ConfigError, DATA_DIR, Dsn, Http, Log, LogFormat, LogLevel, Rates,
-    Retention, ServerTls, Settings,
+    Age, Bytes, Config, ConfigError, DATA_DIR, Dsn, Http, Log, LogFormat, LogLevel, Retention,
+    ServerTls, Settings,
 };
 use crate::connect::Target;
+use crate::sample::pace::{Cadence, Need};
 use crate::system::Naming;
 
 /// The longest name of a server; it becomes a folder and a label.
@@ -132,24 +133,7 @@ fn server(name: &str, table: &Table<'_, '_>, data_dir: &Path, usual: &Settings) 
 
 /// Reads what `[defaults]` and a server have in common.
 fn shared(table: &Table<'_, '_>, settings: &mut Settings) {
-    let Rates { quiet_hz, busy_hz } = &mut settings.rates;
-    let (both, quiet, busy) = (
-        table.number("hz", rate),
-        table.number("quiet_hz", rate),
-        table.number("busy_hz", rate),
-    );
-    if table.has("hz") && (table.has("quiet_hz") || table.has("busy_hz")) {
-        table.complain(
-            "hz",
-            "is one pace for all times: leave out quiet_hz and busy_hz, or it",
-        );
-    }
-    *quiet_hz = both.or(quiet).unwrap_or(*quiet_hz);
-    *busy_hz = both.or(busy).unwrap_or(*busy_hz);
-    if *quiet_hz > *busy_hz {
-        let said = format!("is {quiet_hz}, more than busy_hz, which is {busy_hz}");
-        table.complain("quiet_hz", said);
-    }
+    cadence(table, &mut settings.cadence);
     if let Some(budget) = table.number("budget", share) {
         settings.budget = budget;
     }
@@ -175,6 +159,54 @@ fn shared(table: &Table<'_, '_>, settings: &mut Settings) {
     if settings.memory < Bytes::from_mib(8) {
         table.complain("memory", "must be at least 8MiB");
     }
+}
+
+/// Reads one pace for all times, or two by need.
+fn cadence(table: &Table<'_, '_>, cadence: &mut Cadence) {
+    let (hz, quiet, busy) = (
+        table.number("hz", rate),
+        table.number("quiet_hz", rate),
+        table.number("busy_hz", busy_rate),
+    );
+    let by_need = table.has("quiet_hz") || table.has("busy_hz");
+    if table.has("hz") && by_need {
+        table.complain(
+            "hz",
+            "is one pace for all times: leave out quiet_hz and busy_hz, or it",
+        );
+    }
+    if let Some(hz) = hz {
+        *cadence = Cadence::Fixed(hz);
+    } else if by_need {
+        let usual = match *cadence {
+            Cadence::ByNeed(need) => need,
+            Cadence::Fixed(_) => Need::default(),
+        };
+        let need = Need {
+            quiet: quiet.unwrap_or(usual.quiet),
+            busy: busy.unwrap_or(usual.busy),
+            ..usual
+        };
+        if need.quiet > need.busy {
+            let said = format!(
+                "is {}, more than busy_hz, which is {}",
+                need.quiet, need.busy
+            );
+            table.complain("quiet_hz", said);
+        }
+        *cadence = Cadence::ByNeed(need);
+    }
+}
+
+/// Reads a rate at which waits are seen.
+fn busy_rate(text: &str) -> Result<f64, String> {
+    let hz = rate(text)?;
+    if hz < 2.0 {
+        return Err(format!(
+            "is {text}, and waits are seen with 2 looks a second or more"
+        ));
+    }
+    Ok(hz)
 }
 
 fn rate(text: &str) -> Result<f64, String> {

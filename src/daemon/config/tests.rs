@@ -1,8 +1,11 @@
+//! Configurations, understood and refused.
+
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 
-use super::{Age, Bytes, Config, ConfigError, Rates, read};
+use super::{Age, Bytes, Config, ConfigError, read};
+use crate::sample::pace::{Cadence, Need};
 
 fn understood(text: &str) -> Config {
     read::config(Path::new("pgjam.toml"), text).unwrap()
@@ -35,15 +38,12 @@ fn a_server_takes_what_it_does_not_say_from_the_defaults() {
         [servers.far]
         dsn = "host=db9"
         to = "/mnt/far"
+        quiet_hz = 0.5
         "#,
     );
     let prod = config.server("prod-7").unwrap();
     assert_eq!(prod.to, Path::new("/data/prod-7"));
-    let five = Rates {
-        quiet_hz: 5.0,
-        busy_hz: 5.0,
-    };
-    assert_eq!(prod.rates, five);
+    assert_eq!(prod.cadence, Cadence::Fixed(5.0));
     assert_eq!(prod.system_by.to_string(), "tag:tenant,role");
     assert_eq!(prod.retention.raw_age, Age::from_days(7));
     assert_eq!(prod.memory, Bytes::from_mib(64));
@@ -51,7 +51,13 @@ fn a_server_takes_what_it_does_not_say_from_the_defaults() {
     assert_eq!(test.to, Path::new("/data/elsewhere"));
     assert!((test.budget - 0.01).abs() < 1e-12);
     assert_eq!(test.retention.raw_age, Age::from_days(1));
-    assert_eq!(config.server("far").unwrap().to, Path::new("/mnt/far"));
+    let far = config.server("far").unwrap();
+    assert_eq!(far.to, Path::new("/mnt/far"));
+    let by_need = Need {
+        quiet: 0.5,
+        ..Need::default()
+    };
+    assert_eq!(far.cadence, Cadence::ByNeed(by_need));
     assert_eq!(
         config.server("prod").unwrap_err().to_string(),
         "pgjam.toml names no server \"prod\"; it has far, prod-7, test"
