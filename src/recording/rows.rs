@@ -6,6 +6,8 @@ use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::charge::{Charge, Edge, Minute};
+use super::event::Event;
 use crate::sample::{
     Declared, Lock, Loss, Name, PaceReason, Prepared, SafeSnapshotWait, Session, StatementCounters,
     StatementText, Tick,
@@ -30,6 +32,16 @@ pub(super) struct Stamped<R> {
     #[serde(flatten)]
     pub(super) row: R,
 }
+
+/// A row of the samples' grain, of a kind that is summed by the minute too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct PerTick<R>(pub(super) R);
+
+/// A row of which there is one a minute.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct PerMinute<R>(pub(super) R);
 
 /// A [`Tick`] with units in its names.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -178,6 +190,41 @@ table! { StatementCounters, "counters", |row| Some(row.at),
     at: TIME(); database: UInt32; query_id: Int64; calls: Int64, null; exec_ms: Float64; rows: Int64;
     blocks_hit: Int64; blocks_read: Int64; wal_bytes: Int64;
 }
+
+table! { PerMinute<StatementCounters>, "minute_counters", |row| Some(row.0.at),
+    at: TIME(); database: UInt32; query_id: Int64; calls: Int64, null; exec_ms: Float64; rows: Int64;
+    blocks_hit: Int64; blocks_read: Int64; wal_bytes: Int64;
+}
+
+macro_rules! charges {
+    ($row:ty, $name:literal) => {
+        table! { $row, $name, |row| Some(row.0.at),
+            at: TIME(); database: UInt32, null; statement: UInt64, null; system: Utf8, null;
+            class: Utf8; table: Utf8, null; held: Utf8, null; basis: Utf8, null;
+            lock_type: Utf8, null; lock_mode: Utf8, null; blocker: Utf8;
+            blocker_system: Utf8, null; blocker_gid: Utf8, null; blocker_state: Utf8, null;
+            blocker_statement: UInt64, null; blocker_basis: Utf8, null;
+            through_system: Utf8, null; through_statement: UInt64, null;
+            spent_us: Int64; ticks: UInt32; waited_us: Int64, null;
+        }
+    };
+}
+
+charges! { PerTick<Charge>, "charges" }
+
+charges! { PerMinute<Charge>, "cells" }
+
+table! { Edge, "edges", |row| Some(row.at),
+    at: TIME(); waiter: Int32; blocker: Int32, null; gid: Utf8, null; owner: Utf8, null; kind: Utf8;
+    certainty: Utf8, null; lock_type: Utf8, null; lock_mode: Utf8, null; table: Utf8, null;
+}
+
+table! { Minute, "minutes", |row| Some(row.at),
+    at: TIME(); until: TIME(); ticks: UInt32; missed: UInt32; span_us: Int64; server_us: Int64;
+    blocked: UInt32; counted: TIME(), null;
+}
+
+table! { Event, "events", |row| Some(row.at), at: TIME(); kind: Utf8; label: Utf8; }
 
 table! { StatementText, "statements", |_| None,
     id: UInt64; database: UInt32, null; query_id: Int64, null; text: Utf8; parsed: Boolean;

@@ -4,6 +4,7 @@
 
 mod declare;
 mod older;
+mod rollup;
 mod segments;
 
 use std::fs;
@@ -205,6 +206,8 @@ fn recording() -> Recording {
             kind: "missed_ticks".into(),
             count: u64::MAX,
         }],
+        minutes: Vec::new(),
+        events: Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@
 mod look;
 mod nonsense;
 mod paced;
+mod rollup;
 mod simulator;
 mod story;
 mod traps;
