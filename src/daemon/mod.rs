@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  config ─▶ supervisor ─▶ attendant, one a server ─▶ watch ─▶ recording
-//!  SIGHUP ──────┘  ▲             │ lost ─▶ pause ─▶ again └──▶ live: for whoever asks
+//!  SIGHUP ──────┘  ▲             │ lost ─▶ pause ─▶ again └──▶ live ──▶ http
 //!  systemd ◀───────┴── news ─────┘
 //! ```
 //! - Each server is attended for itself: one that hangs, fails or fills its disk delays no look
@@ -17,6 +17,7 @@
 
 mod attendant;
 pub mod config;
+pub mod http;
 pub mod live;
 mod service_manager;
 mod supervisor;
