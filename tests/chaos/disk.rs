@@ -186,9 +186,7 @@ pub(crate) fn a_folder_that_is_removed_in_mid_flight_is_made_again() {
     pass(1.5);
     fs::remove_dir_all(scene.to()).unwrap();
     pass(3.0);
-    let mut second = scene.watch();
-    second.hear("watching ");
-    let (status, said) = second.comes_to_an_end();
+    let (status, said) = scene.watch().comes_to_an_end();
     assert_eq!(status.code(), Some(8), "{said}");
     watch.ends_well();
     let ledger = scene.ledger();
