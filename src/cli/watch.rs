@@ -31,6 +31,8 @@ use crate::system::Naming;
 pub(super) const LAST_NAMES: Duration = Duration::from_secs(2);
 /// How long the server may keep the end of a watch waiting that somebody looks at.
 pub(super) const ENDING: Duration = Duration::from_secs(30);
+/// How often a watch without an end reads `pg_stat_statements`.
+const SELDOM: Duration = Duration::from_secs(10);
 /// How long the preflight may take before the server counts as hanging.
 const PREFLIGHT: Duration = Duration::from_secs(10);
 /// So many ticks in a row may run into a timeout of ours before we give up.
@@ -147,6 +149,9 @@ impl Watch<'_> {
             tag_keys: self.naming.tags().iter().map(ToString::to_string).collect(),
             target: Some(reached.target.clone()),
             after: recorder.last_tick(),
+            count_every: self
+                .duration
+                .map_or(SELDOM, |_| Options::default().count_every),
             ..Options::default()
         };
         let mut stop = std::pin::pin!(stop);
@@ -220,17 +225,23 @@ async fn step(
     live.timeouts = 0;
     // What the server has told is safe before it is asked for more.
     recorder.take(Entry::Snapshot(Box::new(snapshot.clone())));
+    // Beyond the first screen nobody asks for them here.
+    let is_first = live.ticks == 0;
     for text in source.learned() {
-        live.statements.learn(&text);
+        if is_first {
+            live.statements.learn(&text);
+        }
         recorder.take(Entry::Statement(text));
     }
     for name in source.names(&snapshot).await {
-        live.names.learn(&name);
+        if is_first {
+            live.names.learn(&name);
+        }
         recorder.take(Entry::Name(name));
     }
     lose(source, recorder);
     // What helps at once comes before anything that may take its time.
-    if live.ticks == 0 && progress.is_some() {
+    if is_first && progress.is_some() {
         screen.page(&live.first_screen(&snapshot, screen));
     }
     let status = live.status(&snapshot);
