@@ -16,6 +16,7 @@ use tokio::time::Instant as Clock;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement as Prepared};
 
+use super::clock::{Answer as Reading, ServerClock};
 use super::counting::Counting;
 use super::decode::{Bytes, Columns, Decoder, Instant};
 use super::elsewhere::{Answer, Elsewhere};
@@ -82,6 +83,7 @@ pub struct Source<'c> {
     decoder: Decoder,
     /// The server's clock at the last tick.
     last: Option<Timestamp>,
+    clock: ServerClock,
     /// As it is set for this session, read once.
     deadlock_timeout: Span,
     texts: Texts,
@@ -115,6 +117,7 @@ impl<'c> Source<'c> {
             decoder: Decoder::new(Columns::new(query::TICK.name, tick.columns())),
             tick,
             last: None,
+            clock: ServerClock::default(),
             deadlock_timeout: found.deadlock_timeout,
             texts: Texts::new(options.tag_keys, found.text_bytes),
             naming: Naming::new(found.home),
@@ -154,7 +157,7 @@ impl<'c> Source<'c> {
         self.lose("lowered_pace", u64::from(is_lowered));
         let last = self.last.map_or(Instant::ALWAYS, Instant);
         let known = self.texts.begin();
-        let asked = Clock::now();
+        let asked = elapsed(self.started);
         let rows = ask(self.client, query::TICK.name, self.patience, async {
             let parameters: [&(dyn ToSql + Sync); 3] = [&last, &known, &self.texts.wants_all()];
             self.client.query(&self.tick, &parameters).await
@@ -164,17 +167,24 @@ impl<'c> Source<'c> {
             self.missed = self.missed.saturating_add(1);
             // The server worked all the while, and nobody knows for whom it is worth it.
             let now = elapsed(self.started);
-            self.pace.spent(now, elapsed(asked), false);
+            self.pace.spent(now, now.less(asked), false);
         }
         let rows = rows?;
         let look = self.decoder.look(&rows)?;
         self.last = Some(look.at);
+        let reading = Reading {
+            asked,
+            came: elapsed(self.started),
+            at: look.at,
+        };
+        let stepped = self.clock.stepped(reading);
         let away = self
             .after
             .take()
             .map_or(0, |before| self.pace.due_in(look.at.since(before)));
         let missed = std::mem::take(&mut self.missed).saturating_add(away);
         self.lose("missed_ticks", u64::from(missed));
+        self.lose("clock_steps", u64::from(stepped));
         let mut sessions = Vec::with_capacity(look.sessions.len());
         for (mut session, text) in look.sessions {
             self.texts.resolve(&mut session, text);
