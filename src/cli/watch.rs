@@ -219,17 +219,23 @@ async fn step(
     live.timeouts = 0;
     // What the server has told is safe before it is asked for more.
     recorder.take(Entry::Snapshot(Box::new(snapshot.clone())));
+    // A watch without an end must not gather what nobody will read.
+    let is_shown = live.ticks == 0 && progress.is_some();
     for text in source.learned() {
-        live.statements.learn(&text);
+        if is_shown {
+            live.statements.learn(&text);
+        }
         recorder.take(Entry::Statement(text));
     }
     for name in source.names(&snapshot).await {
-        live.names.learn(&name);
+        if is_shown {
+            live.names.learn(&name);
+        }
         recorder.take(Entry::Name(name));
     }
     lose(source, recorder);
     // What helps at once comes before anything that may take its time.
-    if live.ticks == 0 && progress.is_some() {
+    if is_shown {
         screen.page(&live.first_screen(&snapshot, screen));
     }
     let status = live.status(&snapshot);
@@ -264,7 +270,7 @@ fn lose(source: &mut Source<'_>, recorder: &mut Recorder) {
     }
 }
 
-/// What is known while the watch goes on.
+/// What the first screen needs to know, and how the watch goes on.
 struct Live<'a> {
     naming: &'a Naming,
     rights: Option<Rights>,
