@@ -201,10 +201,10 @@ pub(super) struct RecordArgs {
     /// Where the recording goes; one that is there is gone on with.
     #[arg(long, value_name = "FOLDER")]
     pub(super) to: PathBuf,
-    /// Looks per second, 1 to 100; fewer where they would take more than 2 % of the server's
-    /// time.
-    #[arg(long, default_value_t = 10.0, value_parser = hertz)]
-    pub(super) hz: f64,
+    /// Looks per second, 1 to 100, instead of 1 while nobody waits for a lock and 10 as soon as
+    /// somebody does; fewer where they would take more than 2 % of the server's time.
+    #[arg(long, value_parser = hertz)]
+    pub(super) hz: Option<f64>,
     #[command(flatten)]
     pub(super) naming: NamingArgs,
 }

@@ -11,6 +11,7 @@ use crate::cli::watch::{ENDING, Watch, block_on, ctrl_c, folder, reach, tell_rec
 use crate::recording::Recording;
 use crate::report::{Report, html, json, svg, text};
 use crate::sample::Declared;
+use crate::sample::pace::Cadence;
 use crate::system::Naming;
 
 /// Watches a server and says what it saw.
@@ -24,7 +25,7 @@ pub(super) fn run(args: &DiagnoseArgs, screen: &Screen) -> Done {
         let folder = folder(&args.watch)?;
         let watch = Watch {
             duration: Some(args.duration),
-            hz: args.watch.hz,
+            cadence: Cadence::Fixed(args.watch.hz),
             naming: &args.naming.system_by,
             events: &args.events,
             ending: ENDING,

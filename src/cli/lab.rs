@@ -17,6 +17,7 @@ use crate::lab::server::{self, ThrowAway};
 use crate::lab::truth::Truth;
 use crate::recording::Recording;
 use crate::report::{Report, figures};
+use crate::sample::pace::Cadence;
 use crate::statement;
 use crate::system::Naming;
 
@@ -131,7 +132,7 @@ fn watch(
         let folder = folder(&args.watch)?;
         let watch = Watch {
             duration: Some(running.phase().left_in_all),
-            hz: args.watch.hz,
+            cadence: Cadence::Fixed(args.watch.hz),
             naming: &Naming::default(),
             events: &[],
             ending: ENDING,

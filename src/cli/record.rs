@@ -19,6 +19,7 @@ use crate::cli::screen::Screen;
 use crate::cli::watch::{Watch, block_on, reach};
 use crate::connect::ConnectErrorKind;
 use crate::recording::Recorder;
+use crate::sample::pace::{Cadence, Need};
 
 /// How soon it tries again, and how long it waits at most in the end.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -89,7 +90,9 @@ async fn once(
     };
     let watch = Watch {
         duration: None,
-        hz: args.hz,
+        cadence: args
+            .hz
+            .map_or_else(|| Cadence::ByNeed(Need::default()), Cadence::Fixed),
         naming: &args.naming.system_by,
         events: &[],
         ending: ENDING,

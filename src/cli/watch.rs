@@ -23,6 +23,7 @@ use crate::pg::Version;
 use crate::recording::{Disk, Entry, Recorder};
 use crate::report::{Rights, first_screen};
 use crate::sample::live::{Options, Source};
+use crate::sample::pace::Cadence;
 use crate::sample::{Declared, SampleError, Server, Snapshot};
 use crate::system::Naming;
 
@@ -96,7 +97,7 @@ fn refused(address: &str, checkup: &Checkup) -> Failure {
 pub(super) struct Watch<'a> {
     /// How long; without an end where there is none, and without a word on the way.
     pub(super) duration: Option<Duration>,
-    pub(super) hz: f64,
+    pub(super) cadence: Cadence,
     pub(super) naming: &'a Naming,
     pub(super) events: &'a [Event],
     /// How long the server may keep the end waiting.
@@ -141,7 +142,7 @@ impl Watch<'_> {
             }));
         }
         let options = Options {
-            hz: self.hz,
+            cadence: self.cadence,
             seed: u64::from(std::process::id()),
             tag_keys: self.naming.tags().iter().map(ToString::to_string).collect(),
             target: Some(reached.target.clone()),

@@ -23,6 +23,8 @@
 //! hive_partitioning = true) GROUP BY 1`.
 
 mod buffer;
+mod charge;
+mod event;
 mod files;
 mod format;
 mod reader;
@@ -37,6 +39,8 @@ use std::path::PathBuf;
 
 use crate::sample::{Counters, Declared, Loss, Name, Server, Snapshot, StatementText};
 
+pub use self::charge::{Account, Charge, Edge, Minute, RolledUp};
+pub use self::event::Event;
 pub use self::recorder::{Disk, Recorder};
 pub use self::writer::Writer;
 
@@ -57,6 +61,10 @@ pub struct Recording {
     pub declared: Vec<Declared>,
     /// What was lost.
     pub losses: Vec<Loss>,
+    /// What remains of the minutes before the first tick.
+    pub minutes: Vec<RolledUp>,
+    /// What was seen to happen.
+    pub events: Vec<Event>,
 }
 
 impl Recording {
@@ -71,6 +79,8 @@ impl Recording {
             names: Vec::new(),
             declared: Vec::new(),
             losses: Vec::new(),
+            minutes: Vec::new(),
+            events: Vec::new(),
         }
     }
 }
@@ -90,6 +100,14 @@ pub enum Entry {
     Declared(Declared),
     /// Something lost.
     Loss(Loss),
+    /// Whose time at a tick went where.
+    Charges(Vec<Charge>),
+    /// Who stood in whose way at a tick.
+    Edges(Vec<Edge>),
+    /// What remains of a minute.
+    Minute(Box<RolledUp>),
+    /// Something seen to happen.
+    Event(Event),
     /// The same server, found again.
     Server(Server),
 }

@@ -6,8 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::charge::{Charge, Minute, RolledUp};
+use super::event::Event;
 use super::format::{self, FORMAT, MANIFEST, Manifest};
-use super::rows::{Look, Row, Stamped, TickRow};
+use super::rows::{Look, PerMinute, Row, Stamped, TickRow};
 use super::segment;
 use super::{Recording, RecordingError};
 use crate::sample::{
@@ -41,6 +43,9 @@ impl Recording {
         }
         let names: Vec<Name> = parts.rows();
         let declared: Vec<Declared> = parts.rows();
+        let events: Vec<Event> = parts.rows();
+        let first = snapshots.first().map(|snapshot| snapshot.tick.at);
+        let minutes = minutes(&mut parts, first);
         let mut losses: Vec<Loss> = parts.rows();
         let at = snapshots
             .last()
@@ -65,6 +70,8 @@ impl Recording {
             names,
             declared,
             losses,
+            minutes,
+            events,
         })
     }
 }
@@ -125,6 +132,37 @@ fn snapshots(parts: &mut Parts<'_>) -> (Vec<Snapshot>, u64) {
         }
     }
     (snapshots.into_values().collect(), orphans)
+}
+
+/// Reads what remains of the minutes before the first tick.
+fn minutes(parts: &mut Parts<'_>, first_tick: Option<Timestamp>) -> Vec<RolledUp> {
+    let mut minutes: Vec<RolledUp> = Vec::new();
+    for minute in parts.rows::<Minute>() {
+        if first_tick.is_none_or(|first| minute.until <= first) {
+            minutes.push(RolledUp {
+                minute,
+                cells: Vec::new(),
+                counters: Vec::new(),
+            });
+        }
+    }
+    minutes.sort_by_key(|rolled| rolled.minute.at);
+    if minutes.is_empty() {
+        return minutes;
+    }
+    for PerMinute(cell) in parts.rows::<PerMinute<Charge>>() {
+        if let Ok(place) = minutes.binary_search_by_key(&cell.at, |rolled| rolled.minute.at) {
+            minutes[place].cells.push(cell);
+        }
+    }
+    for PerMinute(row) in parts.rows::<PerMinute<StatementCounters>>() {
+        // A look that ends a minute is that minute's.
+        let place = minutes.partition_point(|rolled| rolled.minute.until < row.at);
+        if let Some(rolled) = minutes.get_mut(place).filter(|it| it.minute.at <= row.at) {
+            rolled.counters.push(row);
+        }
+    }
+    minutes
 }
 
 fn counters(parts: &mut Parts<'_>) -> Vec<Counters> {

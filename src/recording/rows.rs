@@ -6,8 +6,10 @@ use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::charge::{Charge, Edge, Minute};
+use super::event::Event;
 use crate::sample::{
-    Declared, Lock, Loss, Name, Prepared, SafeSnapshotWait, Session, StatementCounters,
+    Declared, Lock, Loss, Name, PaceReason, Prepared, SafeSnapshotWait, Session, StatementCounters,
     StatementText, Tick,
 };
 use crate::time::{Span, Timestamp};
@@ -31,16 +33,34 @@ pub(super) struct Stamped<R> {
     pub(super) row: R,
 }
 
+/// A row of the samples' grain, of a kind that is summed by the minute too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct PerTick<R>(pub(super) R);
+
+/// A row of which there is one a minute.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct PerMinute<R>(pub(super) R);
+
 /// A [`Tick`] with units in its names.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct TickRow {
     pub(super) at: Timestamp,
     pub(super) span_us: Span,
+    /// Younger than the format: a tick stood for the time before it.
+    pub(super) place_us: Option<Span>,
     pub(super) server_us: Span,
     pub(super) missed: u32,
     /// Younger than the format.
     #[serde(default = "usual_deadlock_timeout")]
     pub(super) deadlock_timeout_us: Span,
+    /// Younger than the format.
+    #[serde(default)]
+    pub(super) period_us: Span,
+    /// Younger than the format.
+    #[serde(default)]
+    pub(super) pace: PaceReason,
 }
 
 fn usual_deadlock_timeout() -> Span {
@@ -52,16 +72,22 @@ impl From<Tick> for TickRow {
         let Tick {
             at,
             span,
+            place,
             server,
             missed,
             deadlock_timeout,
+            period,
+            pace,
         } = tick;
         Self {
             at,
             span_us: span,
+            place_us: Some(place),
             server_us: server,
             missed,
             deadlock_timeout_us: deadlock_timeout,
+            period_us: period,
+            pace,
         }
     }
 }
@@ -71,16 +97,22 @@ impl From<TickRow> for Tick {
         let TickRow {
             at,
             span_us,
+            place_us,
             server_us,
             missed,
             deadlock_timeout_us,
+            period_us,
+            pace,
         } = row;
         Self {
             at,
             span: span_us,
+            place: place_us.unwrap_or(span_us),
             server: server_us,
             missed,
             deadlock_timeout: deadlock_timeout_us,
+            period: period_us,
+            pace,
         }
     }
 }
@@ -123,8 +155,8 @@ macro_rules! table {
     (@ null) => { true };
 }
 
-table! { TickRow, "ticks", |row| Some(row.at), at: TIME(); span_us: Int64; server_us: Int64; missed: UInt32;
-    deadlock_timeout_us: Int64;
+table! { TickRow, "ticks", |row| Some(row.at), at: TIME(); span_us: Int64; place_us: Int64, null; server_us: Int64;
+    missed: UInt32; deadlock_timeout_us: Int64; period_us: Int64; pace: Utf8;
 }
 
 table! { Stamped<Session>, "sessions", |row| Some(row.at),
@@ -157,6 +189,43 @@ table! { Look, "looks", |row| Some(row.at), at: TIME(); }
 table! { StatementCounters, "counters", |row| Some(row.at),
     at: TIME(); database: UInt32; query_id: Int64; calls: Int64, null; exec_ms: Float64; rows: Int64;
     blocks_hit: Int64; blocks_read: Int64; wal_bytes: Int64;
+}
+
+table! { PerMinute<StatementCounters>, "minute_counters", |row| Some(row.0.at),
+    at: TIME(); database: UInt32; query_id: Int64; calls: Int64, null; exec_ms: Float64; rows: Int64;
+    blocks_hit: Int64; blocks_read: Int64; wal_bytes: Int64;
+}
+
+macro_rules! charges {
+    ($row:ty, $name:literal) => {
+        table! { $row, $name, |row| Some(row.0.at),
+            at: TIME(); database: UInt32, null; statement: UInt64, null; system: Utf8, null;
+            class: Utf8; table: Utf8, null; held: Utf8, null; basis: Utf8, null;
+            lock_type: Utf8, null; lock_mode: Utf8, null; blocker: Utf8;
+            blocker_system: Utf8, null; blocker_gid: Utf8, null; blocker_state: Utf8, null;
+            blocker_statement: UInt64, null; blocker_basis: Utf8, null;
+            through_system: Utf8, null; through_statement: UInt64, null;
+            spent_us: Int64; ticks: UInt32; waited_us: Int64, null;
+        }
+    };
+}
+
+charges! { PerTick<Charge>, "charges" }
+
+charges! { PerMinute<Charge>, "cells" }
+
+table! { Edge, "edges", |row| Some(row.at),
+    at: TIME(); waiter: Int32; blocker: Int32, null; gid: Utf8, null; owner: Utf8, null; kind: Utf8;
+    certainty: Utf8, null; lock_type: Utf8, null; lock_mode: Utf8, null; table: Utf8, null;
+}
+
+table! { Minute, "minutes", |row| Some(row.at),
+    at: TIME(); until: TIME(); ticks: UInt32; missed: UInt32; span_us: Int64; server_us: Int64;
+    blocked: UInt32; counted: TIME(), null;
+}
+
+table! { Event, "events", |row| Some(row.at), at: TIME(); kind: Utf8; label: Utf8;
+    detail: Utf8, null;
 }
 
 table! { StatementText, "statements", |_| None,

@@ -8,7 +8,9 @@ use std::path::Path;
 
 use super::RecordingError;
 use super::buffer::{Buffer, Place};
-use super::rows::{Look, Row, Stamped, TickRow};
+use super::charge::{Charge, Edge, Minute};
+use super::event::Event;
+use super::rows::{Look, PerMinute, PerTick, Row, Stamped, TickRow};
 use super::segment;
 use crate::sample::{
     Declared, Lock, Loss, Name, Prepared, SafeSnapshotWait, Session, StatementCounters,
@@ -70,10 +72,16 @@ tables! {
     safe_snapshots: Stamped<SafeSnapshotWait>;
     sessions: Stamped<Session>;
     ticks: TickRow;
+    charges: PerTick<Charge>;
+    edges: Edge;
+    cells: PerMinute<Charge>;
+    minute_counters: PerMinute<StatementCounters>;
+    minutes: Minute;
     counters: StatementCounters;
     looks: Look;
     statements: StatementText;
     names: Name;
     declared: Declared;
+    events: Event;
     losses: Loss;
 }

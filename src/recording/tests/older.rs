@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn ticks_from_before_they_told_the_deadlock_timeout_are_read() {
+fn ticks_from_before_they_told_why_they_came_are_read() {
     #[derive(serde::Serialize, serde::Deserialize)]
     struct Older {
         at: Timestamp,
@@ -15,7 +15,8 @@ fn ticks_from_before_they_told_the_deadlock_timeout_are_read() {
         const TABLE: &'static str = "ticks";
         fn fields() -> Vec<arrow_schema::FieldRef> {
             let mut fields = rows::TickRow::fields();
-            fields.retain(|field| field.name() != "deadlock_timeout_us");
+            let older = ["at", "span_us", "server_us", "missed"];
+            fields.retain(|field| older.contains(&field.name().as_str()));
             fields
         }
         fn at(&self) -> Option<Timestamp> {
@@ -35,4 +36,9 @@ fn ticks_from_before_they_told_the_deadlock_timeout_are_read() {
     assert_eq!(read.losses, recording().losses);
     let first = read.snapshots[0].tick;
     assert_eq!(first.deadlock_timeout, Tick::DEADLOCK_TIMEOUT);
+    assert_eq!(first.stretch(), [at(-100_000), at(0)]);
+    assert_eq!(
+        (first.period, first.pace),
+        (Span::ZERO, PaceReason::Unknown)
+    );
 }
