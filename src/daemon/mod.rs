@@ -1,21 +1,9 @@
-<<<<<<< HEAD
-//! The long watch: what it knows of each server now, and what it tells over HTTP.
-//!
-//! ```text
-//!  watchers, one a server ──▶ live ──▶ http: metrics, health, graphs, diagnoses, events
-//!                               ◀──── declared events, on their way to the recording
-//! ```
-//! A watcher never waits for a reader: what it hands to [`live`] is counted at once or held
-//! for whoever asks.
-
-pub mod http;
-=======
 //! The long watch: several servers from one process, for weeks.
 //!
 //! ```text
 //!  config ─▶ supervisor ─▶ attendant, one a server ─▶ watch ─▶ recording
 //!  SIGHUP ──────┘  ▲             │ lost ─▶ pause ─▶ again └──▶ live: for whoever asks
-//!  systemd ◀───────┴── news ─────┘
+//!  systemd ◀───────┴── news ─────┘                           http asks it
 //! ```
 //! - Each server is attended for itself: one that hangs, fails or fills its disk delays no look
 //!   at another.
@@ -28,8 +16,9 @@ pub mod http;
 //! where those go.
 
 mod attendant;
+pub mod books;
 pub mod config;
->>>>>>> daemon
+pub mod http;
 pub mod live;
 mod service_manager;
 mod supervisor;
