@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use crate::connect::{ConnectError, ConnectErrorKind};
 use crate::daemon::DaemonError;
 use crate::daemon::config::ConfigError;
+use crate::daemon::http::HttpError;
 use crate::daemon::watch::WatchError;
 use crate::doctor::DoctorError;
 use crate::lab::LabError;
@@ -59,6 +60,9 @@ pub(super) enum Failure {
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// HTTP cannot be spoken.
+    #[error(transparent)]
+    Http(HttpError),
     /// The lab could not run.
     #[error(transparent)]
     Lab(#[from] LabError),
@@ -85,8 +89,8 @@ impl Failure {
     /// Gives the documented exit code.
     pub(super) fn code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Io { .. } => 1,
-            Self::Config(_) => 2,
+            Self::Io { .. } | Self::Http(HttpError::Listen { .. }) => 1,
+            Self::Config(_) | Self::Http(HttpError::Setting { .. } | HttpError::File { .. }) => 2,
             Self::Connect(error) => of_connect(error.kind()),
             Self::Doctor(_) => 7,
             Self::Sample(error) | Self::Lost { error, .. } => of_sample(error),
@@ -118,6 +122,7 @@ impl From<DaemonError> for Failure {
     fn from(error: DaemonError) -> Self {
         match error {
             DaemonError::Watch(error) => error.into(),
+            DaemonError::Http(error) => Self::Http(error),
             DaemonError::Signals(error) => Self::io("cannot wait for signals")(error),
         }
     }

@@ -10,7 +10,7 @@ use crate::cli::log;
 use crate::cli::screen::{Screen, safe};
 use crate::connect::{Environment, Target};
 use crate::daemon::config::{Config, Dsn, Log, Settings};
-use crate::daemon::{self, Plan};
+use crate::daemon::{self, DaemonError, Plan};
 use crate::sample::pace::Cadence;
 
 /// Watches until it is told to stop.
@@ -25,6 +25,7 @@ pub(super) fn run(args: &RecordArgs, screen: &Screen) -> Done {
             for notice in &config.notices {
                 screen.note(&format!("note: {notice}"));
             }
+            config.http.check().map_err(DaemonError::Http)?;
             return screen.answer(&safe(&page(config)), None);
         }
         wanted = config.log;
@@ -111,14 +112,19 @@ fn page(config: &Config) -> String {
             let _ = writeln!(page, "  {what:<12} {value}");
         }
     }
-    if let Some(http) = &config.http {
-        let guard = match (&http.token_file, &http.tls) {
-            (Some(file), _) => format!("with the token in {}", file.display()),
-            (None, Some(tls)) if tls.client_ca.is_some() => "with a client certificate".to_owned(),
-            (None, _) => "without a token".to_owned(),
+    if let Some(listen) = config.http.listen {
+        let scheme = if config.http.cert.is_some() {
+            "https"
+        } else {
+            "http"
         };
-        let scheme = if http.tls.is_some() { "https" } else { "http" };
-        let _ = writeln!(page, "\n{scheme}://{} {guard}", http.listen);
+        let guard = match (&config.http.token_file, &config.http.client_ca) {
+            (Some(_), Some(_)) => "for whoever has the token and a certificate",
+            (Some(_), None) => "for whoever has the token",
+            (None, Some(_)) => "for whoever has a certificate",
+            (None, None) => "without query texts",
+        };
+        let _ = writeln!(page, "\n{scheme}://{listen}, {guard}");
     }
     page
 }

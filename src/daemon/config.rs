@@ -22,12 +22,13 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::sample::pace::{BUDGET, Cadence, Need};
 use crate::system::Naming;
+
+use super::http;
 
 pub use self::quantity::{Age, Bytes};
 
@@ -44,8 +45,8 @@ pub struct Config {
     pub file: PathBuf,
     /// The servers by name.
     pub servers: BTreeMap<String, Settings>,
-    /// The HTTP interface; none where none is asked for.
-    pub http: Option<Http>,
+    /// Where HTTP is spoken, and to whom.
+    pub http: http::Settings,
     /// How the log is written.
     pub log: Log,
     /// What is not wrong and should be known, as a password that others can read.
@@ -86,28 +87,6 @@ pub struct Retention {
     pub rollup_bytes: Bytes,
     /// The same by age.
     pub rollup_age: Age,
-}
-
-/// The HTTP interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Http {
-    /// Where it listens.
-    pub listen: SocketAddr,
-    /// The file with the token that a caller shows.
-    pub token_file: Option<PathBuf>,
-    /// The certificate that it shows, and its key.
-    pub tls: Option<ServerTls>,
-}
-
-/// What TLS needs on this side.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerTls {
-    /// The certificate chain, PEM.
-    pub cert: PathBuf,
-    /// Its private key, PEM.
-    pub key: PathBuf,
-    /// Whoever has a certificate of this authority's is let in; without it nobody needs one.
-    pub client_ca: Option<PathBuf>,
 }
 
 /// How the log is written.

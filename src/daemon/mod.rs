@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  config ─▶ supervisor ─▶ attendant, one a server ─▶ watch ─▶ recording
-//!  SIGHUP ──────┘  ▲             │ lost ─▶ pause ─▶ again └──▶ live: for whoever asks
-//!  systemd ◀───────┴── news ─────┘                           http asks it
+//!  SIGHUP ──────┘  ▲             │ lost ─▶ pause ─▶ again └──▶ live ──▶ http
+//!  systemd ◀───────┴── news ─────┘
 //! ```
 //! - Each server is attended for itself: one that hangs, fails or fills its disk delays no look
 //!   at another.

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio::time::Interval;
 use tracing::{error, info, warn};
 
 use super::attendant::{Attendant, News};
 use super::config::{Config, Settings};
+use super::http::{Http, HttpError};
 use super::live::{Live, ServerLive};
 use super::service_manager;
 use super::watch::WatchError;
@@ -39,6 +40,9 @@ pub enum DaemonError {
     /// Its one server cannot be watched.
     #[error(transparent)]
     Watch(#[from] WatchError),
+    /// HTTP cannot be spoken as the configuration says.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// The machine gives no signals.
     #[error("cannot wait for signals: {0}")]
     Signals(#[from] std::io::Error),
@@ -48,12 +52,14 @@ pub enum DaemonError {
 ///
 /// # Errors
 ///
-/// Where the one server of [`Plan::One`] needs somebody to mend something; where the machine
-/// gives no signals.
+/// Where the one server of [`Plan::One`] needs somebody to mend something; where HTTP cannot be
+/// spoken as the configuration says; where the machine gives no signals.
 pub async fn run(plan: Plan) -> Result<(), DaemonError> {
     let mut signals = Signals::catch(matches!(plan, Plan::Configured(_)))?;
     let mut watchdog = service_manager::watchdog().map(tokio::time::interval);
-    let mut supervisor = Supervisor::new(plan);
+    let live = Arc::default();
+    let http = speak(&plan, &live).await?;
+    let mut supervisor = Supervisor::new(plan, live);
     let ended = loop {
         tokio::select! {
             () = stop(&mut signals.terminate, &mut signals.interrupt) => break Ok(()),
@@ -67,7 +73,24 @@ pub async fn run(plan: Plan) -> Result<(), DaemonError> {
             () = due(&mut watchdog) => supervisor.sign_of_life(),
         }
     };
-    Ok(ended.and(supervisor.end().await)?)
+    let last = supervisor.end().await;
+    if let Some(http) = http {
+        http.abort();
+    }
+    Ok(ended.and(last)?)
+}
+
+/// Begins to answer over HTTP, where the configuration asks for it.
+async fn speak(plan: &Plan, live: &Arc<Live>) -> Result<Option<JoinHandle<()>>, HttpError> {
+    let Plan::Configured(config) = plan else {
+        return Ok(None);
+    };
+    if config.http.listen.is_none() {
+        return Ok(None);
+    }
+    let http = Http::bind(&config.http, Arc::clone(live)).await?;
+    info!("answers on {}", http.url());
+    Ok(Some(tokio::spawn(http.serve(std::future::pending()))))
 }
 
 /// The signals that it answers.
@@ -141,15 +164,17 @@ struct Supervisor {
 
 impl Supervisor {
     /// Sends out an attendant for each server.
-    fn new(plan: Plan) -> Self {
+    fn new(plan: Plan, live: Arc<Live>) -> Self {
         let (config, servers) = match plan {
             Plan::One(name, settings) => (None, BTreeMap::from([(name, *settings)])),
             Plan::Configured(config) => (Some(config.clone()), config.servers),
         };
         let (tell, told) = mpsc::unbounded_channel();
         let mut supervisor = Self {
-            has_readers: config.as_ref().is_some_and(|config| config.http.is_some()),
-            live: Arc::default(),
+            has_readers: config
+                .as_ref()
+                .is_some_and(|config| config.http.listen.is_some()),
+            live,
             config,
             servers: BTreeMap::new(),
             tasks: JoinSet::new(),

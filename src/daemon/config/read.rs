@@ -8,10 +8,10 @@ use toml::de::DeTable;
 
 use super::table::{Table, Text};
 use super::{
-    Age, Bytes, Config, ConfigError, DATA_DIR, Dsn, Http, Log, LogFormat, LogLevel, Retention,
-    ServerTls, Settings,
+    Age, Bytes, Config, ConfigError, DATA_DIR, Dsn, Log, LogFormat, LogLevel, Retention, Settings,
 };
 use crate::connect::Target;
+use crate::daemon::http;
 use crate::sample::pace::{Cadence, Need};
 use crate::system::Naming;
 
@@ -64,7 +64,7 @@ fn understood(file: &Path, root: Table<'_, '_>) -> Config {
     let servers = servers.map_or_else(BTreeMap::new, |servers| {
         all_servers(&servers, &data_dir, &usual)
     });
-    let http = root.table("http").and_then(http);
+    let http = root.table("http").map(http).unwrap_or_default();
     let log = root.table("log").map(log).unwrap_or_default();
     root.finish();
     Config {
@@ -227,7 +227,8 @@ fn share(text: &str) -> Result<f64, String> {
         .ok_or_else(|| format!("is {text}, and must be a share from \"0.01%\" to \"50%\""))
 }
 
-fn http(table: Table<'_, '_>) -> Option<Http> {
+/// Reads where HTTP is spoken; whether its files can be used shows as it begins.
+fn http(table: Table<'_, '_>) -> http::Settings {
     let listen = table.parsed("listen", |listen| {
         listen
             .parse::<std::net::SocketAddr>()
@@ -237,40 +238,30 @@ fn http(table: Table<'_, '_>) -> Option<Http> {
         table.complain("listen", "is missing: an address as \"127.0.0.1:7487\"");
     }
     let file = |key| table.string(key).map(PathBuf::from);
-    let token_file = file("token_file");
-    let (cert, key, client_ca) = (file("cert"), file("key"), file("client_ca"));
-    let tls = match (cert, key) {
-        (Some(cert), Some(key)) => Some(ServerTls {
-            cert,
-            key,
-            client_ca: client_ca.clone(),
-        }),
-        (None, None) => None,
-        (Some(_), None) => {
-            table.complain("key", "is missing beside cert");
-            None
-        }
-        (None, Some(_)) => {
-            table.complain("cert", "is missing beside key");
-            None
-        }
+    let settings = http::Settings {
+        listen,
+        token_file: file("token_file"),
+        cert: file("cert"),
+        key: file("key"),
+        client_ca: file("client_ca"),
     };
-    if client_ca.is_some() && tls.is_none() {
-        table.complain("client_ca", "does nothing without cert and key");
+    match (table.has("cert"), table.has("key")) {
+        (true, false) => table.complain("key", "is missing beside cert"),
+        (false, true) => table.complain("cert", "is missing beside key"),
+        (false, false) if table.has("client_ca") => {
+            table.complain("client_ca", "does nothing without cert and key");
+        }
+        _ => {}
     }
-    let open = listen.is_some_and(|listen| !listen.ip().is_loopback());
-    if open && token_file.is_none() && client_ca.is_none() {
+    let is_open = listen.is_some_and(|listen| !http::is_loopback(listen.ip()));
+    if is_open && !table.has("token_file") && !table.has("client_ca") {
         table.complain(
             "listen",
-            "is not on loopback: give token_file, or client_ca with cert and key",
+            "can be reached by others: give token_file, or client_ca with cert and key",
         );
     }
     table.finish();
-    Some(Http {
-        listen: listen?,
-        token_file,
-        tls,
-    })
+    settings
 }
 
 fn log(table: Table<'_, '_>) -> Log {

@@ -145,7 +145,7 @@ fn who_listens_beyond_the_machine_asks_for_a_token_or_a_certificate() {
     refused(
         &http("listen = \"0.0.0.0:7487\"\n"),
         &[
-            "pgjam.toml:4: http.listen is not on loopback: give token_file, or client_ca with cert and key",
+            "pgjam.toml:4: http.listen can be reached by others: give token_file, or client_ca with cert and key",
         ],
     );
     refused(
@@ -155,7 +155,7 @@ fn who_listens_beyond_the_machine_asks_for_a_token_or_a_certificate() {
     let config = understood(&http(
         "listen = \"0.0.0.0:7487\"\ntoken_file = \"/etc/pgjam/token\"\n",
     ));
-    assert_eq!(config.http.unwrap().listen.port(), 7487);
+    assert_eq!(config.http.listen.unwrap().port(), 7487);
 }
 
 #[test]
