@@ -55,7 +55,6 @@ impl Watched<'_> {
         let tags = self.naming.tags();
         let watch = Watch {
             duration: Some(self.duration),
-            naming: self.naming.clone(),
             options: Options {
                 cadence: Cadence::Fixed(self.hz),
                 seed: u64::from(std::process::id()),
@@ -102,8 +101,8 @@ struct Viewer<'a> {
 }
 
 impl Audience for Viewer<'_> {
+    // Beyond the first screen nobody asks for them here.
     fn learned(&mut self, text: &StatementText) {
-        // Beyond the first screen nobody asks for them here.
         if !self.has_seen {
             self.statements.learn(text);
         }

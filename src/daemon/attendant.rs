@@ -235,8 +235,8 @@ fn options(settings: &Settings) -> Options {
         cadence: settings.cadence,
         budget: settings.budget,
         seed: rand::rng().random(),
-        count_every: COUNT_EVERY,
         tag_keys: tags.iter().map(ToString::to_string).collect(),
+        count_every: COUNT_EVERY,
         ..Options::default()
     }
 }
