@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::attribution::window::{Cuts, Window};
 use crate::names::{Names, Statements};
 use crate::recording::{Event, Recording};
+use crate::sample::Session;
 use crate::statement::Statement;
 use crate::system::Naming;
 use crate::time::{Span, Timestamp};
@@ -54,13 +55,37 @@ const PAUSES: i64 = 5;
 const MANY_PAUSES: usize = 5;
 
 /// What is known of a system as the rows go by.
-#[derive(Default)]
-struct Seen {
-    connected: BTreeSet<Timestamp>,
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// When its sessions connected.
+    pub(super) connected: BTreeSet<Timestamp>,
+    /// When it first wrote, as far as was seen.
     wrote: Option<Timestamp>,
 }
 
 impl Seen {
+    /// Takes in one of its sessions.
+    pub(super) fn see(&mut self, session: &Session, statements: &Statements) {
+        self.connected.insert(session.backend_start);
+        let statement = session.statement.and_then(|id| statements.get(id));
+        if session.backend_xid.is_some() || statement.is_some_and(Statement::writes) {
+            let when = session.query_start.unwrap_or(session.backend_start);
+            self.wrote = Some(self.wrote.map_or(when, |wrote| wrote.min(when)));
+        }
+    }
+
+    /// Dates its onboarding; none where it never wrote, or was there when the watch began.
+    pub(super) fn onboarded(&self, start: Timestamp) -> Option<Timestamp> {
+        let (connected, wrote) = (self.arrived(start)?, self.wrote?);
+        let is_prompt = wrote.since(connected) < PROMPT;
+        Some(if is_prompt { connected } else { wrote })
+    }
+
+    /// Tells whether it came and went so often that its habit is known.
+    pub(super) fn is_known_well(&self) -> bool {
+        self.connected.len() > MANY_PAUSES
+    }
+
     /// Gives the first connection, if it was not just one of many that come and go.
     fn arrived(&self, start: Timestamp) -> Option<Timestamp> {
         let first = *self.connected.first()?;
@@ -105,23 +130,14 @@ pub(super) fn happenings(
         else {
             continue;
         };
-        let seen = systems.entry(name).or_default();
-        seen.connected.insert(session.backend_start);
-        let statement = session.statement.and_then(|id| statements.get(id));
-        if session.backend_xid.is_some() || statement.is_some_and(Statement::writes) {
-            let when = session.query_start.unwrap_or(session.backend_start);
-            seen.wrote = Some(seen.wrote.map_or(when, |wrote| wrote.min(when)));
-        }
+        systems.entry(name).or_default().see(session, statements);
     }
     let newcomers = systems
         .into_iter()
         .filter(|(label, _)| !known.contains(label));
     let onboarded = newcomers.filter_map(|(label, seen)| {
-        let (connected, wrote) = (seen.arrived(start)?, seen.wrote?);
-        let prompt = wrote.since(connected) < PROMPT;
-        let at = if prompt { connected } else { wrote };
         Some(Happening {
-            at,
+            at: seen.onboarded(start)?,
             kind: ONBOARDED,
             label,
             declared: false,

@@ -18,6 +18,7 @@ mod account;
 mod arrival;
 mod cause;
 mod charge;
+mod detect;
 mod event;
 pub mod finding;
 mod growth;
@@ -52,6 +53,7 @@ use crate::statement::Statement;
 use crate::system::Naming;
 use crate::time::{Rfc3339, Span};
 
+pub use crate::attribution::detect::Detector;
 pub use crate::attribution::rollup::{Charged, Rollup};
 
 /// So many victims are drawn over time.

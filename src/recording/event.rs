@@ -15,8 +15,10 @@ pub struct Event {
     pub at: Timestamp,
     /// What kind: see the constants of this type.
     pub kind: Arc<str>,
-    /// Of whom or what: a system, a setting, a statement.
+    /// Of whom or what: a system, a setting, the server.
     pub label: Arc<str>,
+    /// More about it in words: what it ran, how much more it does.
+    pub detail: Option<Arc<str>>,
 }
 
 impl Event {

@@ -224,7 +224,9 @@ table! { Minute, "minutes", |row| Some(row.at),
     blocked: UInt32; counted: TIME(), null;
 }
 
-table! { Event, "events", |row| Some(row.at), at: TIME(); kind: Utf8; label: Utf8; }
+table! { Event, "events", |row| Some(row.at), at: TIME(); kind: Utf8; label: Utf8;
+    detail: Utf8, null;
+}
 
 table! { StatementText, "statements", |_| None,
     id: UInt64; database: UInt32, null; query_id: Int64, null; text: Utf8; parsed: Boolean;

@@ -5,6 +5,7 @@
 
 mod look;
 mod nonsense;
+mod noticed;
 mod paced;
 mod rollup;
 mod simulator;

@@ -118,6 +118,7 @@ fn what_is_concluded_from_the_minutes_is_what_the_samples_say_by_the_minute() {
         at: event.at.0,
         kind: Event::ONBOARDED.into(),
         label: event.label.as_str().into(),
+        detail: None,
     };
     let from_minutes = conclude(&Recording {
         snapshots: Vec::new(),

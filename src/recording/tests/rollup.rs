@@ -68,6 +68,7 @@ fn minutes_without_samples_and_events_are_read_as_they_were_written() {
         at: at(5),
         kind: Event::ONBOARDED.into(),
         label: HOSTILE.into(),
+        detail: Some(HOSTILE.into()),
     };
     let recording = Recording {
         minutes: vec![minute(0), minute(60), minute(3_540)],
