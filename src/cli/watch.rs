@@ -102,12 +102,17 @@ struct Viewer<'a> {
 }
 
 impl Audience for Viewer<'_> {
+    // Beyond the first screen nobody asks for them here.
     fn learned(&mut self, text: &StatementText) {
-        self.statements.learn(text);
+        if !self.has_seen {
+            self.statements.learn(text);
+        }
     }
 
     fn named(&mut self, name: &Name) {
-        self.names.learn(name);
+        if !self.has_seen {
+            self.names.learn(name);
+        }
     }
 
     fn saw(&mut self, snapshot: &Snapshot) {

@@ -225,6 +225,9 @@ impl Attendant {
     }
 }
 
+/// How often `pg_stat_statements` is read.
+const COUNT_EVERY: Duration = Duration::from_secs(10);
+
 /// Says how a server is looked at; no two of them in step.
 fn options(settings: &Settings) -> Options {
     let tags = settings.system_by.tags();
@@ -233,6 +236,7 @@ fn options(settings: &Settings) -> Options {
         budget: settings.budget,
         seed: rand::rng().random(),
         tag_keys: tags.iter().map(ToString::to_string).collect(),
+        count_every: COUNT_EVERY,
         ..Options::default()
     }
 }
