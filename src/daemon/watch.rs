@@ -312,7 +312,9 @@ impl Watching<'_> {
         if let Some(counters) = self.source.counters().await? {
             let worked_out = self.books.count(&counters);
             self.recorder.take(Entry::Counters(counters));
-            worked_out.into_iter().for_each(|it| self.recorder.take(it));
+            for entry in worked_out {
+                self.recorder.take(entry);
+            }
         }
         Ok(())
     }
