@@ -270,6 +270,9 @@ impl Watching<'_> {
         if self.source.should_count() {
             self.count().await?;
         }
+        if self.source.should_look_around() {
+            self.look_around().await?;
+        }
         Ok(())
     }
 
@@ -278,6 +281,7 @@ impl Watching<'_> {
     async fn end(&mut self, patience: Duration) -> Result<(), WatchError> {
         let last = async {
             self.count().await?;
+            self.look_around().await?;
             for name in self.source.last_names(LAST_NAMES).await {
                 self.recorder.take(Entry::Name(name));
             }
@@ -293,6 +297,14 @@ impl Watching<'_> {
         if let Some(counters) = self.source.counters().await? {
             self.recorder.take(Entry::Counters(counters));
         }
+        Ok(())
+    }
+
+    /// Looks around.
+    async fn look_around(&mut self) -> Result<(), WatchError> {
+        let surroundings = self.source.look_around().await?;
+        self.recorder
+            .take(Entry::Surroundings(Box::new(surroundings)));
         Ok(())
     }
 
