@@ -55,6 +55,7 @@ impl Watched<'_> {
         let tags = self.naming.tags();
         let watch = Watch {
             duration: Some(self.duration),
+            naming: self.naming.clone(),
             options: Options {
                 cadence: Cadence::Fixed(self.hz),
                 seed: u64::from(std::process::id()),

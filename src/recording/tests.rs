@@ -4,6 +4,7 @@
 
 mod around;
 mod declare;
+mod joined;
 mod older;
 mod rollup;
 mod segments;
