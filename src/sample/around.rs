@@ -133,7 +133,7 @@ impl Around {
                 .await?,
             settings: Vec::new(),
         };
-        if self.looks % SETTINGS_EVERY == 0 {
+        if self.looks.is_multiple_of(SETTINGS_EVERY) {
             let settings = &mut self.settings;
             surroundings.settings = settings.ask(&asker, &nothing, &mut lost, setting).await?;
         }
