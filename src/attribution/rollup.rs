@@ -210,8 +210,8 @@ fn account(charges: &Charges, charge: &charge::Charge) -> Account {
         statement: victim.statement,
         system: system(charge.system),
         class: cell.class.name().into(),
-        table: cell.table.clone(),
-        held: cell.held.clone(),
+        table_name: cell.table.clone(),
+        held_table: cell.held.clone(),
         basis: charge.basis.map(|basis| basis.name().into()),
         lock_type,
         lock_mode,
@@ -249,7 +249,7 @@ fn edges(graph: &WaitGraph<'_>, at: Timestamp, words: Vocabulary<'_>) -> Vec<Edg
                 certainty: None,
                 lock_type: None,
                 lock_mode: None,
-                table: None,
+                table_name: None,
             }
         };
         for wait in graph.waits(waiter) {
@@ -257,7 +257,7 @@ fn edges(graph: &WaitGraph<'_>, at: Timestamp, words: Vocabulary<'_>) -> Vec<Edg
             let told = |edge: Edge| Edge {
                 lock_type: Some(Arc::clone(&wait.request.target.locktype)),
                 lock_mode: Some(wait.request.mode),
-                table: table.as_ref().map(|table| Arc::clone(&table.name)),
+                table_name: table.as_ref().map(|table| Arc::clone(&table.name)),
                 ..edge
             };
             edges.extend(wait.hard.iter().map(|&node| told(edge(node, "hard"))));
@@ -327,9 +327,9 @@ impl Charges {
             system: system(self, &account.system),
             cell: self.cells.number(super::cause::Cell {
                 class: Class::from_name(&account.class),
-                table: account.table.clone(),
+                table: account.table_name.clone(),
                 blocker,
-                held: account.held.clone(),
+                held: account.held_table.clone(),
             }),
             seconds: cell.spent_us.as_secs_f64(),
             why,
