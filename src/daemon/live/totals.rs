@@ -158,7 +158,7 @@ impl WaitKey {
         };
         Some(Self {
             class: Arc::clone(&account.class),
-            table: account.table.as_ref().map(label),
+            table: account.table_name.as_ref().map(label),
             blocker,
         })
     }
