@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::charge::{Charge, Edge, Minute};
 use super::event::Event;
 use crate::sample::{
-    Declared, Lock, Loss, Name, PaceReason, Prepared, SafeSnapshotWait, Session, StatementCounters,
-    StatementText, Tick,
+    DatabaseCounters, Declared, Horizon, Lock, Loss, Name, PaceReason, Prepared, SafeSnapshotWait,
+    ServerCounter, Session, Setting, StatementCounters, StatementText, TableCounters, Tick,
 };
 use crate::time::{Span, Timestamp};
 
@@ -200,7 +200,7 @@ macro_rules! charges {
     ($row:ty, $name:literal) => {
         table! { $row, $name, |row| Some(row.0.at),
             at: TIME(); database: UInt32, null; statement: UInt64, null; system: Utf8, null;
-            class: Utf8; table: Utf8, null; held: Utf8, null; basis: Utf8, null;
+            class: Utf8; table_name: Utf8, null; held_table: Utf8, null; basis: Utf8, null;
             lock_type: Utf8, null; lock_mode: Utf8, null; blocker: Utf8;
             blocker_system: Utf8, null; blocker_gid: Utf8, null; blocker_state: Utf8, null;
             blocker_statement: UInt64, null; blocker_basis: Utf8, null;
@@ -216,7 +216,7 @@ charges! { PerMinute<Charge>, "cells" }
 
 table! { Edge, "edges", |row| Some(row.at),
     at: TIME(); waiter: Int32; blocker: Int32, null; gid: Utf8, null; owner: Utf8, null; kind: Utf8;
-    certainty: Utf8, null; lock_type: Utf8, null; lock_mode: Utf8, null; table: Utf8, null;
+    certainty: Utf8, null; lock_type: Utf8, null; lock_mode: Utf8, null; table_name: Utf8, null;
 }
 
 table! { Minute, "minutes", |row| Some(row.at),
@@ -240,5 +240,30 @@ table! { Name, "names", |_| None,
 }
 
 table! { Declared, "declared", |row| Some(row.at), at: TIME(); label: Utf8; }
+
+table! { TableCounters, "tables", |row| Some(row.at),
+    at: TIME(); database: UInt32; table: UInt32; inserted: Int64; updated: Int64; deleted: Int64;
+    hot_updated: Int64; seq_scans: Int64; seq_rows: Int64; index_scans: Int64; live_rows: Int64;
+    dead_rows: Int64; vacuums: Int64; autovacuums: Int64; last_autovacuum: TIME(), null;
+    last_autoanalyze: TIME(), null;
+}
+
+table! { DatabaseCounters, "databases", |row| Some(row.at),
+    at: TIME(); database: UInt32; commits: Int64; rollbacks: Int64; blocks_read: Int64;
+    blocks_hit: Int64; rows_returned: Int64; rows_fetched: Int64; inserted: Int64; updated: Int64;
+    deleted: Int64; conflicts: Int64; temp_files: Int64; temp_bytes: Int64; deadlocks: Int64;
+    stats_reset: TIME(), null;
+}
+
+table! { ServerCounter, "server", |row| Some(row.at), at: TIME(); name: Utf8; value: Int64; }
+
+table! { Horizon, "horizons", |row| Some(row.at),
+    at: TIME(); kind: Utf8; pid: Int32, null; owner: Utf8, null; database: UInt32, null;
+    xid: UInt32; age: Int64; since: TIME(), null;
+}
+
+table! { Setting, "settings", |row| Some(row.at),
+    at: TIME(); name: Utf8; value: Utf8, null; source: Utf8; pending_restart: Boolean;
+}
 
 table! { Loss, "losses", |row| Some(row.at), at: TIME(); kind: Utf8; count: UInt64; }
