@@ -78,7 +78,7 @@ impl Ledger {
         check(ticks.len() > 3, || format!("only {} ticks", ticks.len()))?;
         self.each_was_executed(&ticks)?;
         self.each_is_there_or_missed(&ticks, cut_off)?;
-        self.each_gap_is_missed(&ticks)?;
+        Self::each_gap_is_missed(&ticks)?;
         let missed: u64 = ticks.iter().map(|tick| u64::from(tick.missed)).sum();
         let told = self.lost("missed_ticks");
         check(told == missed, || {
@@ -139,7 +139,7 @@ impl Ledger {
         more.max().unwrap_or(0)
     }
 
-    fn each_gap_is_missed(&self, ticks: &[Tick]) -> Result<(), String> {
+    fn each_gap_is_missed(ticks: &[Tick]) -> Result<(), String> {
         // Looks that stand for no time lie within the stretch of another.
         let mut before = ticks[0];
         let mut missed = 0;
