@@ -199,9 +199,6 @@ impl Watch {
             () = &mut stop => return Err(WatchError::Interrupted),
             source = Source::new(reached.session.client(), options) => source?,
         };
-        for entry in books.found(&reached.server) {
-            recorder.take(entry);
-        }
         let mut watching = Watching {
             source,
             recorder,
