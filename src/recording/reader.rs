@@ -14,7 +14,7 @@ use super::segment;
 use super::{Recording, RecordingError};
 use crate::sample::{
     Counters, Declared, Lock, Loss, Name, Prepared, SafeSnapshotWait, Session, Snapshot,
-    StatementCounters, StatementText,
+    StatementCounters, StatementText, Surroundings,
 };
 use crate::time::Timestamp;
 
@@ -44,6 +44,13 @@ impl Recording {
         let names: Vec<Name> = parts.rows();
         let declared: Vec<Declared> = parts.rows();
         let events: Vec<Event> = parts.rows();
+        let surroundings = Surroundings {
+            tables: parts.rows(),
+            databases: parts.rows(),
+            server: parts.rows(),
+            horizons: parts.rows(),
+            settings: parts.rows(),
+        };
         let first = snapshots.first().map(|snapshot| snapshot.tick.at);
         let minutes = minutes(&mut parts, first);
         let mut losses: Vec<Loss> = parts.rows();
@@ -72,6 +79,7 @@ impl Recording {
             losses,
             minutes,
             events,
+            surroundings,
         })
     }
 }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::charge::{Charge, Edge, Minute};
 use super::event::Event;
 use crate::sample::{
-    Declared, Lock, Loss, Name, PaceReason, Prepared, SafeSnapshotWait, Session, StatementCounters,
-    StatementText, Tick,
+    DatabaseCounters, Declared, Horizon, Lock, Loss, Name, PaceReason, Prepared, SafeSnapshotWait,
+    ServerCounter, Session, Setting, StatementCounters, StatementText, TableCounters, Tick,
 };
 use crate::time::{Span, Timestamp};
 
@@ -240,5 +240,30 @@ table! { Name, "names", |_| None,
 }
 
 table! { Declared, "declared", |row| Some(row.at), at: TIME(); label: Utf8; }
+
+table! { TableCounters, "tables", |row| Some(row.at),
+    at: TIME(); database: UInt32; table: UInt32; inserted: Int64; updated: Int64; deleted: Int64;
+    hot_updated: Int64; seq_scans: Int64; seq_rows: Int64; index_scans: Int64; live_rows: Int64;
+    dead_rows: Int64; vacuums: Int64; autovacuums: Int64; last_autovacuum: TIME(), null;
+    last_autoanalyze: TIME(), null;
+}
+
+table! { DatabaseCounters, "databases", |row| Some(row.at),
+    at: TIME(); database: UInt32; commits: Int64; rollbacks: Int64; blocks_read: Int64;
+    blocks_hit: Int64; rows_returned: Int64; rows_fetched: Int64; inserted: Int64; updated: Int64;
+    deleted: Int64; conflicts: Int64; temp_files: Int64; temp_bytes: Int64; deadlocks: Int64;
+    stats_reset: TIME(), null;
+}
+
+table! { ServerCounter, "server", |row| Some(row.at), at: TIME(); name: Utf8; value: Int64; }
+
+table! { Horizon, "horizons", |row| Some(row.at),
+    at: TIME(); kind: Utf8; pid: Int32, null; owner: Utf8, null; database: UInt32, null;
+    xid: UInt32; age: Int64; since: TIME(), null;
+}
+
+table! { Setting, "settings", |row| Some(row.at),
+    at: TIME(); name: Utf8; value: Utf8, null; source: Utf8; pending_restart: Boolean;
+}
 
 table! { Loss, "losses", |row| Some(row.at), at: TIME(); kind: Utf8; count: UInt64; }

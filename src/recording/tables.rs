@@ -13,8 +13,8 @@ use super::event::Event;
 use super::rows::{Look, PerMinute, PerTick, Row, Stamped, TickRow};
 use super::segment;
 use crate::sample::{
-    Declared, Lock, Loss, Name, Prepared, SafeSnapshotWait, Session, StatementCounters,
-    StatementText,
+    DatabaseCounters, Declared, Horizon, Lock, Loss, Name, Prepared, SafeSnapshotWait,
+    ServerCounter, Session, Setting, StatementCounters, StatementText, TableCounters,
 };
 
 /// A table while it is written, whatever its rows are.
@@ -83,5 +83,10 @@ tables! {
     names: Name;
     declared: Declared;
     events: Event;
+    tables: TableCounters;
+    databases: DatabaseCounters;
+    server: ServerCounter;
+    horizons: Horizon;
+    settings: Setting;
     losses: Loss;
 }

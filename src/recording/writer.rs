@@ -12,7 +12,7 @@ use super::format::{self, FORMAT, MANIFEST, Manifest};
 use super::rows::{Look, PerMinute, PerTick, Stamped};
 use super::tables::{KINDS, Table, Tables};
 use super::{Entry, RecordingError, reader, segment};
-use crate::sample::{Counters, Loss, Server, Snapshot, StatementCounters};
+use crate::sample::{Counters, Loss, Server, Snapshot, StatementCounters, Surroundings};
 use crate::time::Timestamp;
 
 /// Whoever writes has it locked.
@@ -103,6 +103,7 @@ impl Writer {
                 }
             }
             Entry::Minute(minute) => tables.minute(*minute),
+            Entry::Surroundings(around) => tables.surroundings(self.now, *around),
             Entry::Event(row) => tables.events.push(self.now, row),
             Entry::Server(server) => {
                 self.server = server;
@@ -165,6 +166,25 @@ impl Writer {
 }
 
 impl Tables {
+    /// Takes in what went on around.
+    fn surroundings(&mut self, now: Timestamp, around: Surroundings) {
+        for row in around.tables {
+            self.tables.push(now, row);
+        }
+        for row in around.databases {
+            self.databases.push(now, row);
+        }
+        for row in around.server {
+            self.server.push(now, row);
+        }
+        for row in around.horizons {
+            self.horizons.push(now, row);
+        }
+        for row in around.settings {
+            self.settings.push(now, row);
+        }
+    }
+
     /// Takes in a tick, with its time on each row.
     fn snapshot(&mut self, snapshot: Snapshot) {
         let at = snapshot.tick.at;
