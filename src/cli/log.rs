@@ -1,7 +1,14 @@
 //! The daemon's log: lines for people, or JSON objects, on the standard error.
+//!
+//! A terminal that was stopped, or a pipe that nobody reads, takes no line: a thread of its own
+//! waits for it, and no watcher. What there is no room for is left out and counted.
 
 use std::fmt::{self, Write as _};
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -13,8 +20,13 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::cli::screen::safe;
 use crate::daemon::config::{Log, LogFormat, LogLevel};
 
-/// Begins to write the log; the first call counts.
-pub(super) fn begin(log: Log, is_quiet: bool) {
+/// So many lines may wait for the standard error.
+const WAITING: usize = 1_024;
+/// How long the last lines have at the end.
+const LAST: Duration = Duration::from_millis(100);
+
+/// Begins to write the log; the first call counts. What it gives is kept until the last line.
+pub(super) fn begin(log: Log, is_quiet: bool) -> io::Result<LastLines> {
     let level = match log.level {
         LogLevel::Error => Level::ERROR,
         LogLevel::Warn => Level::WARN,
@@ -25,10 +37,19 @@ pub(super) fn begin(log: Log, is_quiet: bool) {
     let stderr = std::io::stderr();
     let is_coloured = stderr.is_terminal()
         && anstream::AutoStream::choice(&stderr) != anstream::ColorChoice::Never;
+    let (waiting, received) = sync_channel(WAITING);
+    let lines = Arc::new(Lines {
+        waiting: waiting.clone(),
+        left_out: AtomicU64::new(0),
+    });
+    let writer = Arc::clone(&lines);
+    std::thread::Builder::new()
+        .name("log".to_owned())
+        .spawn(move || writer.write_out(&received))?;
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_ansi(is_coloured)
-        .with_writer(std::io::stderr);
+        .with_writer(lines);
     let begun = match log.format {
         LogFormat::Human => subscriber
             .event_format(Human {
@@ -45,6 +66,61 @@ pub(super) fn begin(log: Log, is_quiet: bool) {
     };
     // It fails where there is a log already.
     drop(begun);
+    Ok(LastLines(waiting))
+}
+
+/// What is on its way to the standard error.
+enum Waiting {
+    Line(Vec<u8>),
+    /// Whoever waits for all lines before this.
+    Until(SyncSender<()>),
+}
+
+/// Lines on their way, and how many had no room.
+struct Lines {
+    waiting: SyncSender<Waiting>,
+    left_out: AtomicU64,
+}
+
+impl Write for &Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.waiting.try_send(Waiting::Line(line.to_vec())).is_err() {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    fn write_out(&self, received: &Receiver<Waiting>) {
+        for waiting in received {
+            match waiting {
+                // Where it cannot be written there is nobody to tell.
+                Waiting::Line(line) => drop(io::stderr().write_all(&line)),
+                Waiting::Until(told) => drop(told.try_send(())),
+            }
+            let left_out = self.left_out.swap(0, Ordering::Relaxed);
+            if left_out > 0 {
+                tracing::warn!("{left_out} lines of the log had no room, and are left out");
+            }
+        }
+    }
+}
+
+/// Waits a moment, when it is dropped, for what was said until then.
+pub(super) struct LastLines(SyncSender<Waiting>);
+
+impl Drop for LastLines {
+    fn drop(&mut self) {
+        let (told, written) = sync_channel(1);
+        if self.0.try_send(Waiting::Until(told)).is_ok() {
+            let _ = written.recv_timeout(LAST);
+        }
+    }
 }
 
 /// `2026-11-23T14:03:00.120000Z  WARN prod-7: the server went away`

@@ -31,7 +31,8 @@ pub(super) fn run(args: &RecordArgs, screen: &Screen) -> Done {
         wanted = config.log;
     }
     wanted.format = args.log_format.map_or(wanted.format, Into::into);
-    log::begin(wanted, screen.is_quiet());
+    let _last_lines =
+        log::begin(wanted, screen.is_quiet()).map_err(Failure::io("cannot begin the log"))?;
     if let Plan::Configured(config) = &plan {
         for notice in &config.notices {
             tracing::warn!("{notice}");
