@@ -279,8 +279,11 @@ pub(super) struct RecordArgs {
     /// machine.
     #[arg(long, value_name = "FILE", requires = "listen")]
     pub(super) token_file: Option<PathBuf>,
-    #[command(flatten)]
-    pub(super) naming: NamingArgs,
+    /// Without a configuration: how a system is named, first that says something wins:
+    /// application_name, role, database, client_addr, tag:KEY. [default:
+    /// application_name,role,database]
+    #[arg(long, value_name = "KEYS", requires = "to")]
+    pub(super) system_by: Option<Naming>,
     /// In which form the log is written. [default: as the configuration says, else human]
     #[arg(long, value_enum, value_name = "FORM")]
     pub(super) log_format: Option<LogForm>,
@@ -470,6 +473,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_configuration_says_itself_how_systems_are_named() {
+        let by = |more: &[&'static str]| {
+            let begin = ["pgjam", "record", "--system-by", "role"];
+            Cli::try_parse_from(begin.iter().chain(more)).is_ok()
+        };
+        assert!(by(&["--to", "folder"]));
+        assert!(!by(&["--config", "pgjam.toml"]) && !by(&[]));
     }
 
     #[test]

@@ -58,7 +58,7 @@ fn plan(args: &RecordArgs) -> Result<Plan, Failure> {
     if let Some(hz) = args.hz {
         settings.cadence = Cadence::Fixed(hz);
     }
-    if let Some(naming) = &args.naming.system_by {
+    if let Some(naming) = &args.system_by {
         settings.system_by = naming.clone();
     }
     let http = http::Settings {
