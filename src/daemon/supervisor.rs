@@ -239,6 +239,9 @@ impl Supervisor {
         }
         if self.is_ready {
             service_manager::ready();
+        } else {
+            // It may have been waiting for one that is gone now.
+            self.tell_ready();
         }
         self.tell_status();
     }
@@ -290,12 +293,17 @@ impl Supervisor {
             return;
         };
         attended.news = Some(news);
-        // A server that cannot be watched yet must not keep the others from being ready.
+        self.tell_ready();
+        self.tell_status();
+    }
+
+    /// Tells, once, that every server was heard of: one that cannot be watched yet must not keep
+    /// the others from being ready.
+    fn tell_ready(&mut self) {
         if !self.is_ready && self.servers.values().all(|server| server.news.is_some()) {
             self.is_ready = true;
             service_manager::ready();
         }
-        self.tell_status();
     }
 
     fn tell_status(&self) {

@@ -1,6 +1,7 @@
 //! What systemd is told, by a socket that stands in for it.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -81,6 +82,34 @@ fn it_tells_when_it_is_ready_how_it_stands_and_that_it_lives() {
             .iter()
             .any(|line| line.starts_with("MONOTONIC_USEC="))
     );
+}
+
+#[test]
+fn it_is_ready_when_it_no_longer_waits_for_the_server_that_hangs() {
+    let server = server(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let mut manager = Manager::at(path("notify").as_ref());
+    // It takes connections and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let dsn = server.dsn("postgres", "postgres");
+    let data = folder.path().display();
+    let calm = format!("data_dir = \"{data}\"\n[servers.calm]\ndsn = \"{dsn}\"\n");
+    let hangs = format!(
+        "[servers.hangs]\ndsn = \"host=127.0.0.1 port={port} user=a dbname=b connect_timeout=60\"\n"
+    );
+    fs::write(path("pgjam.toml"), format!("{calm}{hangs}")).unwrap();
+    let socket = path("notify");
+    let arguments = ["record", "--config", &path("pgjam.toml")];
+    let watch = Running::start_with(&arguments, &[("NOTIFY_SOCKET", &*socket)]);
+    manager.hear("STATUS=watching 1 of 2 servers");
+    assert!(!manager.heard.iter().any(|line| line == "READY=1"));
+    fs::write(path("pgjam.toml"), calm).unwrap();
+    watch.reload();
+    manager.hear("READY=1");
+    watch.terminate();
+    watch.end().well();
 }
 
 #[test]
