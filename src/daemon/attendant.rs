@@ -19,7 +19,7 @@ use super::config::Settings;
 use super::live::ServerLive;
 use super::watch::{Audience, Reached, Watch, WatchError, reach};
 use crate::connect::{ConnectErrorKind, Environment, Target};
-use crate::recording::{Charge, Disk, Event, Recorder, RecordingError};
+use crate::recording::{Charge, Disk, Entry, Event, Recorder, RecordingError, declare};
 use crate::sample::live::Options;
 use crate::sample::{Declared, Loss, Name, Snapshot, StatementText};
 
@@ -81,7 +81,25 @@ impl Attendant {
         if let Some(reached) = kept.reached {
             reached.session.close().await;
         }
+        self.keep_declared(&mut kept.recorder).await;
         ended.and(finish(kept.recorder).await)
+    }
+
+    /// Records what was declared while nobody watched; it is not said twice.
+    async fn keep_declared(&self, recorder: &mut Option<(PathBuf, Recorder, Books)>) {
+        let declared = self.live.take_declared();
+        if let Some((_, recorder, _)) = recorder {
+            let all = declared.into_iter().map(Entry::Declared);
+            all.for_each(|it| recorder.take(it));
+        } else if !declared.is_empty() {
+            let (count, folder) = (declared.len(), self.settings.borrow().to.clone());
+            let all = move || declared.iter().try_for_each(|it| declare(&folder, it));
+            let kept = beside(all).await.and_then(|kept| Ok(kept?));
+            if let Err(failure) = kept {
+                let server = &*self.name;
+                error!(server, "{count} declared events are lost: {failure}");
+            }
+        }
     }
 
     async fn attend(&mut self, kept: &mut Kept) -> Result<(), WatchError> {
@@ -89,6 +107,9 @@ impl Attendant {
         loop {
             let settings = self.settings.borrow_and_update().clone();
             let begun = Instant::now();
+            if kept.recorder.is_some() {
+                self.keep_declared(&mut kept.recorder).await;
+            }
             let failure = match self.watch(&settings, kept).await {
                 Ok(Ended::Stopped) => return Ok(()),
                 Ok(Ended::Changed) => {

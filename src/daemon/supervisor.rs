@@ -83,10 +83,11 @@ pub async fn run(plan: Plan) -> Result<(), DaemonError> {
             () = due(&mut watchdog) => supervisor.sign_of_life(),
         }
     };
-    let last = supervisor.end().await;
+    // Nobody is told any more that an event will be recorded.
     if let Some(http) = http {
         http.abort();
     }
+    let last = supervisor.end().await;
     Ok(ended.and(last)?)
 }
 

@@ -206,10 +206,15 @@ impl Watch {
             recorder,
             books,
             audience,
+            unread: None,
             ticks: 0,
             timeouts: 0,
         };
-        watching.until(self.duration, stop).await?;
+        let watched = watching.until(self.duration, stop).await;
+        watching.read();
+        watching.lose();
+        watching.take_declared();
+        watched?;
         watching.end(self.ending).await?;
         if watching.ticks == 0 {
             return Err(WatchError::Interrupted);
@@ -224,6 +229,8 @@ struct Watching<'a> {
     recorder: &'a mut Recorder,
     books: &'a mut Books,
     audience: &'a mut dyn Audience,
+    /// The look that waits for its names, and is read without them where the watch ends meanwhile.
+    unread: Option<Snapshot>,
     ticks: u64,
     /// Ticks in a row that ran into a timeout.
     timeouts: u32,
@@ -249,9 +256,7 @@ impl Watching<'_> {
     /// Takes one tick and what is asked beside it.
     async fn step(&mut self) -> Result<(), WatchError> {
         self.audience.stirs();
-        for declared in self.audience.declared() {
-            self.recorder.take(Entry::Declared(declared));
-        }
+        self.take_declared();
         let snapshot = match self.source.tick().await {
             Ok(snapshot) => snapshot,
             Err(SampleError::Timeout { .. }) if self.timeouts < TIMEOUTS => {
@@ -270,21 +275,14 @@ impl Watching<'_> {
             self.books.learn(&text);
             self.recorder.take(Entry::Statement(text));
         }
-        for name in self.source.names(&snapshot).await {
+        let look = self.unread.insert(snapshot);
+        for name in self.source.names(look).await {
             self.audience.named(&name);
             self.books.name(&name);
             self.recorder.take(Entry::Name(name));
         }
         self.lose();
-        self.ticks += 1;
-        // What helps at once comes before anything that may take its time.
-        self.audience.saw(&snapshot);
-        for entry in self.books.look(&snapshot) {
-            if let Entry::Charges(charges) = &entry {
-                self.audience.charged(charges);
-            }
-            self.recorder.take(entry);
-        }
+        self.read();
         if let Some(disk) = self.recorder.disk() {
             self.audience.disk(&disk);
         }
@@ -295,6 +293,27 @@ impl Watching<'_> {
             self.look_around().await?;
         }
         Ok(())
+    }
+
+    /// Works out what the last look adds, before anything that may take its time.
+    fn read(&mut self) {
+        let Some(snapshot) = self.unread.take() else {
+            return;
+        };
+        self.ticks += 1;
+        self.audience.saw(&snapshot);
+        for entry in self.books.look(&snapshot) {
+            if let Entry::Charges(charges) = &entry {
+                self.audience.charged(charges);
+            }
+            self.recorder.take(entry);
+        }
+    }
+
+    fn take_declared(&mut self) {
+        for declared in self.audience.declared() {
+            self.recorder.take(Entry::Declared(declared));
+        }
     }
 
     /// Asks what the end still needs: the last piece of time ends where the watch does, and the

@@ -357,9 +357,11 @@ impl<'c> Source<'c> {
         }
     }
 
-    /// Gives what was lost since the last call.
+    /// Gives what was lost since the last call; nothing before the first look, which has the time.
     pub fn losses(&mut self) -> Vec<Loss> {
-        let at = self.last.unwrap_or_default();
+        let Some(at) = self.last else {
+            return Vec::new();
+        };
         let losses = std::mem::take(&mut self.losses);
         let loss = |(kind, count): (&str, u64)| Loss {
             at,

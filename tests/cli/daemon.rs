@@ -1,12 +1,15 @@
 //! Several servers from one process.
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use pgjam::recording::Recording;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::stage::{Answer, Running, pgjam, server};
@@ -77,6 +80,12 @@ fn until_ticks(folder: &Path, count: usize) -> Recording {
         assert!(begun.elapsed() < Duration::from_secs(40), "{read:?}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Gives an address that nobody listens on.
+fn free_address() -> SocketAddr {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    free.local_addr().unwrap()
 }
 
 fn lost(read: &Recording, kind: &str) -> u64 {
@@ -206,9 +215,7 @@ fn a_daemon_is_told_of_an_event_over_http() {
     let server = server(&[]);
     let dsn = format!("dsn = \"{}\"\nhz = 20", server.dsn("postgres", "postgres"));
     let configured = Configured::new(&[("prod", &dsn)]);
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+    let address = free_address();
     let token = configured.to("token");
     fs::write(&token, "correct-horse-battery\n").unwrap();
     fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
@@ -237,4 +244,58 @@ fn a_daemon_is_told_of_an_event_over_http() {
     let labels: Vec<&str> = read.declared.iter().map(|told| &*told.label).collect();
     assert_eq!(labels, ["deploy"]);
     declare(&["--token-file", token]).refused(1, &["no answer from http://"]);
+}
+
+#[test]
+fn an_event_is_recorded_that_was_declared_while_the_server_was_away() {
+    let server = server(&[]);
+    let dsn = format!("dsn = \"{}\"\nhz = 20", server.dsn("postgres", "postgres"));
+    let configured = Configured::new(&[("prod", &dsn)]);
+    let address = free_address();
+    let url = format!("http://{address}");
+    let text = fs::read_to_string(configured.file()).unwrap();
+    let http = format!("[http]\nlisten = \"{address}\"\n");
+    fs::write(configured.file(), text + &http).unwrap();
+
+    let mut watch = configured.start(&[]);
+    until_ticks(&configured.to("prod"), 2);
+    drop(server);
+    watch.hear("trying again in ");
+    pgjam(&["event", "lost", "--url", &url]).well();
+    end(watch);
+
+    let mut watch = configured.start(&[]);
+    watch.hear("trying again in ");
+    pgjam(&["event", "never reached", "--url", &url]).well();
+    end(watch);
+
+    let read = Recording::open(&configured.to("prod")).unwrap();
+    let labels: Vec<&str> = read.declared.iter().map(|told| &*told.label).collect();
+    assert_eq!(labels, ["lost", "never reached"]);
+}
+
+#[test]
+fn a_standard_error_that_takes_nothing_holds_nobody_up() {
+    let server = server(&[]);
+    let dsn = format!("dsn = \"{}\"\nhz = 20", server.dsn("postgres", "postgres"));
+    for is_closed in [false, true] {
+        let configured = Configured::new(&[("prod", &dsn)]);
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        // As full as a pipe can be.
+        writer.write_all(&[b'.'; 65_536]).unwrap();
+        let reader = (!is_closed).then_some(reader);
+        let mut watch = Command::new(env!("CARGO_BIN_EXE_pgjam"))
+            .args(["record", "--config"])
+            .arg(configured.file())
+            .env_clear()
+            .stderr(writer)
+            .spawn()
+            .unwrap();
+        until_ticks(&configured.to("prod"), 10);
+        let begun = Instant::now();
+        kill_process(Pid::from_child(&watch), Signal::TERM).unwrap();
+        assert!(watch.wait().unwrap().success());
+        assert!(begun.elapsed() < Duration::from_secs(2));
+        drop(reader);
+    }
 }
