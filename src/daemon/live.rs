@@ -35,8 +35,9 @@ const WAITING: usize = 64;
 const LISTED: usize = 200;
 /// So many kinds of loss are told apart.
 const KINDS: usize = 64;
-/// A watcher that has not looked for so long has stalled: the slowest pace is one a second.
-const STALLED: Duration = Duration::from_secs(15);
+/// A watcher that has not looked for so long has stalled: the slowest pace is one look in ten
+/// seconds, and two of them may be twice as far apart.
+const STALLED: Duration = Duration::from_secs(30);
 /// So long a watcher may take that has promised nothing: to connect, or to look again.
 const UNPROMISED: Duration = Duration::from_mins(6);
 
@@ -354,6 +355,12 @@ impl ServerLive {
             (Timestamp::default(), unix.unwrap_or_default())
         };
         at + Span::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    }
+
+    /// Tells whether it takes an event now.
+    #[must_use]
+    pub fn has_room_to_declare(&self) -> bool {
+        locked(&self.declared).waiting.len() < WAITING
     }
 
     /// Takes an event for the recording; false where too many wait for the watcher.

@@ -1,6 +1,6 @@
 //! What each path answers.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -170,6 +170,13 @@ fn an_event_is_declared_once_and_handed_to_the_recording() {
     stage
         .post("/api/v1/events", r#"{"label":"a"}"#)
         .refuses(503, "wait to be recorded");
+
+    // Of all or of none.
+    let other = stage.watch("a");
+    stage
+        .post("/api/v1/events", r#"{"label":"a"}"#)
+        .refuses(503, "wait to be recorded of prod");
+    assert_eq!(other.take_declared(), []);
 }
 
 #[test]
@@ -216,4 +223,9 @@ fn a_stream_tells_graphs_as_they_come_and_when_none_come() {
     );
     prod.disconnected("it went away");
     assert_eq!(next("lost"), "it went away");
+    stage.live.forget("prod");
+    while next("lost") != "watched no more" {}
+    let mut rest = String::new();
+    reader.read_to_string(&mut rest).unwrap();
+    assert!(!rest.contains("event: "), "{rest}");
 }

@@ -105,7 +105,12 @@ pub(super) async fn declare(
     if servers.is_empty() {
         app.named(None)?;
     }
-    let mut events = Vec::new();
+    let full = |server: &ServerLive| {
+        let detail = format!("too many events wait to be recorded of {}", server.name());
+        Problem::later(StatusCode::SERVICE_UNAVAILABLE, detail, 5)
+    };
+    // Of all or of none: whoever is refused tries again, and would declare it twice.
+    let mut declared = Vec::new();
     for server in &servers {
         let now = server.now();
         let at = at.unwrap_or(now);
@@ -113,11 +118,16 @@ pub(super) async fn declare(
             let detail = format!("at lies ahead of the server's clock, which is at {now}");
             return Err(Problem::unprocessable(detail));
         }
+        if !server.has_room_to_declare() {
+            return Err(full(server));
+        }
         let label = label.into();
-        let declared = Declared { at, label };
+        declared.push((server, Declared { at, label }));
+    }
+    let mut events = Vec::new();
+    for (server, declared) in declared {
         if !server.declare(declared.clone()) {
-            let detail = format!("too many events wait to be recorded of {}", server.name());
-            return Err(Problem::later(StatusCode::SERVICE_UNAVAILABLE, detail, 5));
+            return Err(full(server));
         }
         events.push(Event::of(server, declared));
     }

@@ -35,6 +35,7 @@ struct Listener {
     server: Arc<ServerLive>,
     looks: watch::Receiver<Option<Arc<Look>>>,
     next: Instant,
+    is_over: bool,
     _place: OwnedSemaphorePermit,
 }
 
@@ -55,6 +56,7 @@ pub(super) async fn show(
         server,
         looks,
         next: Instant::now(),
+        is_over: false,
         _place: place,
     };
     let events = stream::unfold(listener, |mut listener| async move {
@@ -65,8 +67,11 @@ pub(super) async fn show(
 }
 
 impl Listener {
-    /// Waits for what to say next; none where the server is watched no more.
+    /// Waits for what to say next; none once it was said that the server is watched no more.
     async fn event(&mut self) -> Option<Event> {
+        if self.is_over {
+            return None;
+        }
         sleep_until(self.next).await;
         let changed = match timeout(QUIET, self.looks.changed()).await {
             Ok(changed) => {
@@ -77,6 +82,8 @@ impl Listener {
         };
         self.next = Instant::now() + PACE;
         let Some(look) = changed else {
+            let known = self.app.live.server(self.server.name());
+            self.is_over = !known.is_some_and(|known| Arc::ptr_eq(&known, &self.server));
             return Some(match self.server.not_ready() {
                 Some(reason) => Event::default().event("lost").data(reason),
                 None => Event::default().comment("nothing new"),
