@@ -28,7 +28,7 @@ mod stream;
 mod tls;
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -164,7 +164,7 @@ impl Http {
                 tokio::time::sleep(BREATH).await;
                 continue;
             };
-            let caller = caller.ip().to_canonical();
+            let caller = neighbourhood(caller.ip());
             callers.retain(|_, held| Arc::strong_count(held) > 1);
             let held = callers.entry(caller).or_default();
             let has_room = Arc::strong_count(held) <= PLACES_EACH;
@@ -188,6 +188,17 @@ impl Http {
                           content-length: 0\r\nconnection: close\r\n\r\n";
             let _ = stream.try_write(answer.as_bytes());
         }
+    }
+}
+
+/// Gives the address that a caller is counted under: whoever has one of IPv6 has 2⁶⁴ of them.
+fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) if !address.is_loopback() => {
+            let network = address.to_bits() >> 64 << 64;
+            Ipv6Addr::from_bits(network).into()
+        }
+        other => other,
     }
 }
 
@@ -220,5 +231,22 @@ async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin, routes: Router) {
         .await;
     if let Err(error) = spoken {
         tracing::debug!(%error, "a connection was given up");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_many_addresses_is_one_caller() {
+        let check = |address: &str, counted: &str| {
+            let address = address.parse().map(neighbourhood);
+            assert_eq!(address, counted.parse());
+        };
+        check("10.0.0.1", "10.0.0.1");
+        check("::ffff:10.0.0.1", "10.0.0.1");
+        check("::1", "::1");
+        check("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::");
     }
 }
