@@ -67,7 +67,7 @@ impl Drop for Small {
 
 fn ledger(scene: &Scene, to: &Path) -> Ledger {
     let recording = Recording::open(to).unwrap();
-    Ledger::new(recording, Log::read(&[&scene.server.log_path()]), HZ)
+    Ledger::new(recording, Log::read(&[&scene.server.log_path()]))
 }
 
 /// It says so once, keeps what it sees in memory, and writes all of it when there is room.
