@@ -26,6 +26,18 @@ pub(super) struct Place {
 impl Place {
     /// Names the next part of a table in the partition of an hour, and makes its folder.
     fn next_part(&mut self, table: &str, hour: i64) -> Result<PathBuf, RecordingError> {
+        let folder = self.hour(table, hour)?;
+        self.sequence += 1;
+        Ok(folder.join(format!("part-{:08}.parquet", self.sequence)))
+    }
+
+    /// Makes the folder of the partition that a row with a time of its own lies in.
+    pub(super) fn partition<R: Row>(&self, row: &R) -> Result<PathBuf, RecordingError> {
+        self.hour(R::TABLE, hour(row.at().unwrap_or_default()))
+    }
+
+    /// Makes the folder of the partition of an hour.
+    fn hour(&self, table: &str, hour: i64) -> Result<PathBuf, RecordingError> {
         let start = jiff::Timestamp::from_second(hour.saturating_mul(3_600)).unwrap_or_default();
         let folder = self
             .folder
@@ -34,8 +46,7 @@ impl Place {
             .join(start.strftime("dt=%Y-%m-%d").to_string())
             .join(start.strftime("hr=%H").to_string());
         make_folder(&folder)?;
-        self.sequence += 1;
-        Ok(folder.join(format!("part-{:08}.parquet", self.sequence)))
+        Ok(folder)
     }
 }
 

@@ -24,6 +24,7 @@
 
 mod buffer;
 mod charge;
+mod declare;
 mod event;
 mod files;
 mod format;
@@ -40,6 +41,7 @@ use std::path::PathBuf;
 use crate::sample::{Counters, Declared, Loss, Name, Server, Snapshot, StatementText};
 
 pub use self::charge::{Account, Charge, Edge, Minute, RolledUp};
+pub use self::declare::{LabelError, declare, label};
 pub use self::event::Event;
 pub use self::recorder::{Disk, Recorder};
 pub use self::writer::Writer;

@@ -42,6 +42,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
+pub(super) use self::settings::is_loopback;
 pub use self::settings::{HttpError, Settings};
 
 use self::patience::Patient;

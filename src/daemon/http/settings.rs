@@ -205,7 +205,7 @@ fn is_readable_by_others(_: &fs::Metadata) -> bool {
 }
 
 /// Tells whether an address can be reached from this machine alone.
-pub(super) fn is_loopback(address: IpAddr) -> bool {
+pub(in crate::daemon) fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
