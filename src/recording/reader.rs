@@ -76,6 +76,18 @@ impl Recording {
     }
 }
 
+/// Reads the rows of one table; none where the folder is no recording.
+pub(super) fn rows_of_table<R: Row>(folder: &Path) -> Option<Vec<R>> {
+    let server = manifest(folder).ok()?.server;
+    let mut parts = Parts {
+        folder,
+        own: format!("server={}", format::slug(&server)),
+        unreadable: 0,
+        strings: HashSet::new(),
+    };
+    Some(parts.rows())
+}
+
 fn snapshots(parts: &mut Parts<'_>) -> (Vec<Snapshot>, u64) {
     let mut snapshots: BTreeMap<Timestamp, Snapshot> = BTreeMap::new();
     for row in parts.rows::<TickRow>() {
