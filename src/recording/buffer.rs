@@ -79,6 +79,16 @@ impl<R: Row> Buffer<R> {
         }
         self.rows.push((row.at().unwrap_or(now), row));
     }
+
+    /// Lets go of segments that somebody has removed, and counts what was in them.
+    fn let_go_of_removed(&mut self) {
+        let dropped = &mut self.dropped;
+        self.segments.retain(|_, segment| {
+            let removed = segment.removed();
+            *dropped += removed.unwrap_or(0);
+            removed.is_none()
+        });
+    }
 }
 
 impl<R: Row> Table for Buffer<R> {
@@ -108,7 +118,8 @@ impl<R: Row> Table for Buffer<R> {
         Ok(())
     }
 
-    fn dropped(&self) -> u64 {
+    fn dropped(&mut self) -> u64 {
+        self.let_go_of_removed();
         self.dropped
     }
 }

@@ -28,6 +28,7 @@ mod declare;
 mod event;
 mod files;
 mod format;
+mod joined;
 mod reader;
 mod recorder;
 mod rows;

@@ -23,8 +23,8 @@ pub(super) trait Table {
     fn flush(&mut self, place: &mut Place) -> Result<(), RecordingError>;
     /// Makes parts of what was flushed.
     fn seal(&mut self) -> Result<(), RecordingError>;
-    /// How many rows found no room.
-    fn dropped(&self) -> u64;
+    /// How many rows found no room, or went with a file that somebody has removed.
+    fn dropped(&mut self) -> u64;
 }
 
 /// A table on disk, whatever its rows are.

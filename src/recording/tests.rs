@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod declare;
+mod joined;
 mod older;
 mod rollup;
 mod segments;

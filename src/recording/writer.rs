@@ -26,10 +26,11 @@ const LOCK: &str = "recording.lock";
 #[derive(Debug)]
 pub struct Writer {
     /// Held as long as this is the one who writes.
-    _lock: File,
+    lock: File,
     place: Place,
-    /// The server as it was found again, until that is written down.
-    found: Option<Server>,
+    server: Server,
+    /// Whether the manifest tells of this server as it was found again.
+    is_told: bool,
     /// The last time that a row told; the server's start before the first.
     now: Timestamp,
     tables: Tables,
@@ -65,9 +66,10 @@ impl Writer {
             sequence: reader::last_sequence(folder),
         };
         Ok(Self {
-            _lock: lock,
+            lock,
             place,
-            found: None,
+            server: server.clone(),
+            is_told: true,
             now: server.started_at,
             tables: Tables::default(),
             reported: 0,
@@ -102,7 +104,10 @@ impl Writer {
             }
             Entry::Minute(minute) => tables.minute(*minute),
             Entry::Event(row) => tables.events.push(self.now, row),
-            Entry::Server(server) => self.found = Some(server),
+            Entry::Server(server) => {
+                self.server = server;
+                self.is_told = false;
+            }
         }
     }
 
@@ -112,7 +117,19 @@ impl Writer {
     ///
     /// Where the file system refuses; what could not be written stays for the next call.
     pub fn flush(&mut self) -> Result<(), RecordingError> {
-        let dropped: u64 = self.tables.all().iter().map(|table| table.dropped()).sum();
+        let folder = &self.place.folder;
+        if !folder.join(MANIFEST).exists() {
+            // Somebody has removed the recording, and its lock with it.
+            make_folder(folder)?;
+            self.lock = lock(folder)?;
+            self.is_told = false;
+        }
+        if !self.is_told {
+            write_manifest(folder, &self.server)?;
+            self.is_told = true;
+        }
+        let tables = self.tables.all().into_iter();
+        let dropped: u64 = tables.map(Table::dropped).sum();
         if dropped > self.reported {
             let lost = Loss {
                 at: self.now,
@@ -121,10 +138,6 @@ impl Writer {
             };
             self.reported = dropped;
             self.tables.losses.push(self.now, lost);
-        }
-        if let Some(server) = &self.found {
-            write_manifest(&self.place.folder, server)?;
-            self.found = None;
         }
         let mut tables = self.tables.all().into_iter();
         tables.try_for_each(|table| table.flush(&mut self.place))
