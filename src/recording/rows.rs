@@ -200,7 +200,7 @@ macro_rules! charges {
     ($row:ty, $name:literal) => {
         table! { $row, $name, |row| Some(row.0.at),
             at: TIME(); database: UInt32, null; statement: UInt64, null; system: Utf8, null;
-            class: Utf8; table: Utf8, null; held: Utf8, null; basis: Utf8, null;
+            class: Utf8; table_name: Utf8, null; held_table: Utf8, null; basis: Utf8, null;
             lock_type: Utf8, null; lock_mode: Utf8, null; blocker: Utf8;
             blocker_system: Utf8, null; blocker_gid: Utf8, null; blocker_state: Utf8, null;
             blocker_statement: UInt64, null; blocker_basis: Utf8, null;
@@ -216,7 +216,7 @@ charges! { PerMinute<Charge>, "cells" }
 
 table! { Edge, "edges", |row| Some(row.at),
     at: TIME(); waiter: Int32; blocker: Int32, null; gid: Utf8, null; owner: Utf8, null; kind: Utf8;
-    certainty: Utf8, null; lock_type: Utf8, null; lock_mode: Utf8, null; table: Utf8, null;
+    certainty: Utf8, null; lock_type: Utf8, null; lock_mode: Utf8, null; table_name: Utf8, null;
 }
 
 table! { Minute, "minutes", |row| Some(row.at),
