@@ -220,8 +220,8 @@ table! { Edge, "edges", |row| Some(row.at),
 }
 
 table! { Minute, "minutes", |row| Some(row.at),
-    at: TIME(); until: TIME(); ticks: UInt32; missed: UInt32; span_us: Int64; server_us: Int64;
-    blocked: UInt32; counted: TIME(), null;
+    at: TIME(); until: TIME(); ticks: UInt32; missed: UInt32; span_us: Int64; watched_us: Int64;
+    server_us: Int64; blocked: UInt32; counted: TIME(), null;
 }
 
 table! { Event, "events", |row| Some(row.at), at: TIME(); kind: Utf8; label: Utf8;
