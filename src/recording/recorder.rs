@@ -55,7 +55,7 @@ impl Recorder {
     /// As [`Writer::create`], or where the machine gives no thread.
     pub fn create(folder: &Path, server: &Server) -> Result<Self, RecordingError> {
         let writer = Writer::create(folder, server)?;
-        let last_tick = reader::last_tick(folder);
+        let last_tick = reader::last_tick(folder, &format::slug(server));
         let (entries, received) = sync_channel(WAITING);
         let trouble = Arc::new(Mutex::new(None));
         let told = Arc::clone(&trouble);
@@ -199,6 +199,7 @@ fn write(
         };
         *trouble.lock().unwrap_or_else(PoisonError::into_inner) =
             written.err().map(|error| error.to_string());
+        writer.upkeep();
         flush = now + FLUSH_EVERY;
     }
 }

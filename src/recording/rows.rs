@@ -3,24 +3,100 @@
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
+use parquet::basic::Encoding;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::sample::{
-    Declared, Lock, Loss, Name, Prepared, SafeSnapshotWait, Session, StatementCounters,
-    StatementText, Tick,
+    Declared, Loss, Name, Prepared, SafeSnapshotWait, StatementCounters, StatementText, Tick,
 };
 use crate::time::{Span, Timestamp};
 
 /// A row of a table.
-pub(super) trait Row: Serialize + DeserializeOwned {
+pub(super) trait Row: Serialize + DeserializeOwned + Send + 'static {
     /// The table's name.
     const TABLE: &'static str;
+    /// Columns that only version 0 had.
+    const BEFORE: &[&str] = &[];
     /// Its columns.
-    fn fields() -> Vec<FieldRef>;
+    fn columns() -> Vec<Column>;
     /// When it was, which says in which hour it lies; one that has no time lies in the hour in
     /// which it was written.
     fn at(&self) -> Option<Timestamp>;
+    /// Puts rows in the order in which they take the least room.
+    fn arrange(rows: &mut [&Self]) {
+        rows.sort_by_key(|row| row.at());
+    }
+    /// The memory that it takes, about.
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+    }
+}
+
+/// A column, and how it is packed.
+pub(super) struct Column {
+    pub(super) field: FieldRef,
+    pub(super) packing: Option<Encoding>,
+}
+
+impl Column {
+    pub(super) fn new(name: &str, kind: Kind, nullable: bool) -> Self {
+        Self {
+            field: Arc::new(Field::new(name, kind.0, nullable)),
+            packing: kind.1,
+        }
+    }
+}
+
+/// What is in a column, and its encoding where that is better than a dictionary.
+pub(super) type Kind = (DataType, Option<Encoding>);
+
+/// The kinds of column; each says why it is packed as it is.
+pub(super) mod kind {
+    use super::{Arc, DataType, Encoding, Field, Kind, TimeUnit};
+
+    /// Words and numbers of which few are different.
+    pub(in super::super) const fn few(kind: DataType) -> Kind {
+        (kind, None)
+    }
+
+    /// What grows from row to row.
+    pub(in super::super) const fn growing(kind: DataType) -> Kind {
+        (kind, Some(Encoding::DELTA_BINARY_PACKED))
+    }
+
+    /// Figures whose upper bytes are alike and whose lower bytes are noise.
+    pub(in super::super) const fn noisy(kind: DataType) -> Kind {
+        (kind, Some(Encoding::BYTE_STREAM_SPLIT))
+    }
+
+    /// A span in microseconds.
+    pub(in super::super) const SPAN: Kind = noisy(DataType::Int64);
+
+    /// Words that begin as the one before.
+    pub(in super::super) const ALIKE: Kind = (DataType::Utf8, Some(Encoding::DELTA_BYTE_ARRAY));
+
+    /// A time that many rows share.
+    pub(in super::super) fn time() -> Kind {
+        few(DataType::Timestamp(
+            TimeUnit::Microsecond,
+            Some("UTC".into()),
+        ))
+    }
+
+    /// A time that no two rows share.
+    pub(in super::super) fn ticking() -> Kind {
+        growing(time().0)
+    }
+
+    /// A list of words.
+    pub(in super::super) fn words() -> Kind {
+        few(DataType::List(Arc::new(Field::new(
+            "item",
+            DataType::Utf8,
+            false,
+        ))))
+    }
 }
 
 /// A row with the tick that saw it.
@@ -91,85 +167,83 @@ pub(super) struct Look {
     pub(super) at: Timestamp,
 }
 
-const TIME: fn() -> DataType = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-
-const WORDS: fn() -> DataType =
-    || DataType::List(Arc::new(Field::new("item", DataType::Utf8, false)));
-
-fn columns(columns: &[(&str, DataType, bool)]) -> Vec<FieldRef> {
-    let field = |(name, kind, nullable): &(&str, DataType, bool)| {
-        Arc::new(Field::new(*name, kind.clone(), *nullable))
-    };
-    columns.iter().map(field).collect()
-}
-
+/// Tells the columns of a table, each with its kind, and `null` where it may be missing.
 macro_rules! table {
-    ($row:ty, $name:literal, $time:expr, $($column:ident: $kind:expr $(, $null:ident)?;)*) => {
+    ($row:ty, $name:literal, $time:expr, [$($column:ident: $kind:expr $(, $null:ident)?;)*] $($more:item)*) => {
         impl Row for $row {
             const TABLE: &'static str = $name;
-            fn fields() -> Vec<FieldRef> {
-                use DataType::{Boolean, Float64, Int16, Int32, Int64, UInt32, UInt64, Utf8};
+            fn columns() -> Vec<Column> {
+                use arrow_schema::DataType::{Boolean, Float64, Int16, Int32, Int64, UInt32, UInt64, Utf8};
+                use crate::recording::rows::kind::{self, ALIKE, SPAN, few, growing, noisy};
                 // Not every table has a column of every kind.
                 let _ = (Boolean, Float64, Int16, Int32, Int64, UInt32, UInt64, Utf8);
-                columns(&[$((stringify!($column), $kind, table!(@ $($null)?))),*])
+                let _ = (kind::time, ALIKE, SPAN, few, growing, noisy);
+                vec![$(Column::new(stringify!($column), $kind, table!(@ $($null)?))),*]
             }
             fn at(&self) -> Option<Timestamp> {
                 let time: fn(&Self) -> Option<Timestamp> = $time;
                 time(self)
             }
+            $($more)*
         }
     };
     (@) => { false };
     (@ null) => { true };
 }
+pub(super) use table;
 
-table! { TickRow, "ticks", |row| Some(row.at), at: TIME(); span_us: Int64; server_us: Int64; missed: UInt32;
-    deadlock_timeout_us: Int64;
+table! { TickRow, "ticks", |row| Some(row.at), [
+    at: kind::ticking(); span_us: few(Int64); server_us: SPAN; missed: few(UInt32);
+    deadlock_timeout_us: few(Int64);
+] }
+
+table! { Stamped<Prepared>, "prepared", |row| Some(row.at), [
+    at: kind::time(); transaction: few(UInt32); gid: few(Utf8); prepared: kind::time();
+    owner: few(UInt32); database: few(UInt32);
+] }
+
+table! { Stamped<SafeSnapshotWait>, "safe_snapshots", |row| Some(row.at), [
+    at: kind::time(); waiter: few(Int32); blocker: few(Int32);
+] }
+
+table! { Look, "looks", |row| Some(row.at), [at: kind::ticking();] }
+
+table! { StatementCounters, "counters", |row| Some(row.at), [
+    at: kind::time(); database: few(UInt32); query_id: few(Int64); calls: growing(Int64), null;
+    exec_ms: noisy(Float64); rows: growing(Int64); blocks_hit: growing(Int64);
+    blocks_read: growing(Int64); wal_bytes: growing(Int64);
+]
+    fn arrange(rows: &mut [&Self]) {
+        rows.sort_by_key(|row| (row.database, row.query_id, row.at));
+    }
 }
 
-table! { Stamped<Session>, "sessions", |row| Some(row.at),
-    at: TIME(); pid: Int32; backend_start: TIME(); leader_pid: Int32, null; backend_type: Utf8;
-    database: UInt32, null; role: UInt32, null; application_name: Utf8; client_addr: Utf8, null;
-    state: Utf8; wait_event_type: Utf8, null; wait_event: Utf8, null; query_id: Int64, null;
-    statement: UInt64, null; tags: Utf8, null; xact_start: TIME(), null;
-    query_start: TIME(), null; state_change: TIME(), null; backend_xid: UInt32, null;
-    backend_xmin: UInt32, null;
+table! { StatementText, "statements", |_| None, [
+    id: few(UInt64); database: few(UInt32), null; query_id: few(Int64), null; text: few(Utf8);
+    parsed: few(Boolean);
+]
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.text.len()
+    }
 }
 
-table! { Stamped<Lock>, "locks", |row| Some(row.at),
-    at: TIME(); owner: Utf8; pid: Int32, null; locktype: Utf8; database: UInt32, null;
-    relation: UInt32, null; page: Int32, null; tuple: Int16, null; virtualxid: Utf8, null;
-    transactionid: UInt32, null; classid: UInt32, null; objid: UInt32, null;
-    objsubid: Int16, null; mode: Utf8; granted: Boolean; fastpath: Boolean;
-    waitstart: TIME(), null;
+table! { Name, "names", |_| None, [
+    kind: few(Utf8); database: few(UInt32), null; oid: few(UInt32); name: few(Utf8);
+    table: few(UInt32), null; superuser: few(Boolean), null; usable: few(Boolean), null;
+    relkind: few(Utf8), null; parent: few(UInt32), null; topmost: few(UInt32), null;
+    triggers: few(Boolean), null; refers_to: few(UInt32), null; columns: kind::words(), null;
+    cascades: few(Boolean), null;
+]
+    fn bytes(&self) -> usize {
+        let columns = self.columns.iter().flatten().map(|column| column.len() + 32);
+        size_of::<Self>() + self.name.len() + columns.sum::<usize>()
+    }
 }
 
-table! { Stamped<Prepared>, "prepared", |row| Some(row.at),
-    at: TIME(); transaction: UInt32; gid: Utf8; prepared: TIME(); owner: UInt32; database: UInt32;
+table! { Declared, "declared", |row| Some(row.at), [at: kind::time(); label: few(Utf8);]
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.label.len()
+    }
 }
 
-table! { Stamped<SafeSnapshotWait>, "safe_snapshots", |row| Some(row.at),
-    at: TIME(); waiter: Int32; blocker: Int32;
-}
-
-table! { Look, "looks", |row| Some(row.at), at: TIME(); }
-
-table! { StatementCounters, "counters", |row| Some(row.at),
-    at: TIME(); database: UInt32; query_id: Int64; calls: Int64, null; exec_ms: Float64; rows: Int64;
-    blocks_hit: Int64; blocks_read: Int64; wal_bytes: Int64;
-}
-
-table! { StatementText, "statements", |_| None,
-    id: UInt64; database: UInt32, null; query_id: Int64, null; text: Utf8; parsed: Boolean;
-}
-
-table! { Name, "names", |_| None,
-    kind: Utf8; database: UInt32, null; oid: UInt32; name: Utf8; table: UInt32, null;
-    superuser: Boolean, null; usable: Boolean, null; relkind: Utf8, null; parent: UInt32, null;
-    topmost: UInt32, null; triggers: Boolean, null; refers_to: UInt32, null;
-    columns: WORDS(), null; cascades: Boolean, null;
-}
-
-table! { Declared, "declared", |row| Some(row.at), at: TIME(); label: Utf8; }
-
-table! { Loss, "losses", |row| Some(row.at), at: TIME(); kind: Utf8; count: UInt64; }
+table! { Loss, "losses", |row| Some(row.at), [at: kind::time(); kind: few(Utf8); count: few(UInt64);] }

@@ -22,6 +22,9 @@ use super::rows::Row;
 /// How a segment's name ends: that of an Arrow stream.
 pub(super) const EXTENSION: &str = "arrows";
 
+/// So many rows are enough for a part: ten megabytes when it is made.
+const FULL: usize = 32_768;
+
 /// A segment that is being written.
 pub(super) struct Segment {
     path: PathBuf,
@@ -30,6 +33,7 @@ pub(super) struct Segment {
     stream: StreamWriter<Vec<u8>>,
     /// So much of the file is whole.
     length: u64,
+    rows: usize,
 }
 
 impl fmt::Debug for Segment {
@@ -57,6 +61,7 @@ impl Segment {
             file,
             stream: begun::<R>()?,
             length: 0,
+            rows: 0,
         })
     }
 
@@ -86,7 +91,13 @@ impl Segment {
             .and_then(|_| self.file.write_all(bytes))
             .map_err(super::files::io(&self.path))?;
         self.length += bytes.len() as u64;
+        self.rows += rows.len();
         Ok(())
+    }
+
+    /// Tells whether it has as many rows as a part should.
+    pub(super) const fn is_full(&self) -> bool {
+        self.rows >= FULL
     }
 
     /// Gives where it is.
@@ -97,7 +108,7 @@ impl Segment {
 
 /// Begins a stream.
 fn begun<R: Row>() -> Result<StreamWriter<Vec<u8>>, RecordingError> {
-    let schema = Schema::new(R::fields());
+    let schema = Schema::new(format::fields::<R>());
     StreamWriter::try_new(Vec::new(), &schema).map_err(|error| format::cannot_encode::<R>(&error))
 }
 
@@ -116,8 +127,7 @@ pub(super) fn decode<R: Row>(file: File) -> Option<Vec<R>> {
     };
     for batch in stream {
         let Ok(batch) = batch else { break };
-        let part: Vec<R> = serde_arrow::from_record_batch(&batch).ok()?;
-        rows.extend(part);
+        rows.extend(format::rows_of_batch::<R>(&batch)?);
     }
     Some(rows)
 }

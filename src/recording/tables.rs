@@ -8,29 +8,40 @@ use std::path::Path;
 
 use super::RecordingError;
 use super::buffer::{Buffer, Place};
+use super::merge;
 use super::rows::{Look, Row, Stamped, TickRow};
+use super::seen::{LockRow, SessionRow};
 use super::segment;
 use crate::sample::{
-    Declared, Lock, Loss, Name, Prepared, SafeSnapshotWait, Session, StatementCounters,
-    StatementText,
+    Declared, Loss, Name, Prepared, SafeSnapshotWait, StatementCounters, StatementText,
 };
+use crate::time::Timestamp;
 
 /// A table while it is written, whatever its rows are.
 pub(super) trait Table {
+    /// Its name.
+    fn name(&self) -> &'static str;
     /// Puts the rows that were taken in beyond the reach of a crash of this process.
     fn flush(&mut self, place: &mut Place) -> Result<(), RecordingError>;
     /// Makes parts of what was flushed.
     fn seal(&mut self) -> Result<(), RecordingError>;
-    /// How many rows found no room.
-    fn dropped(&self) -> u64;
+    /// What the rows take that wait in memory.
+    fn bytes(&self) -> usize;
+    /// When the first of them was.
+    fn oldest(&self) -> Option<Timestamp>;
+    /// Drops those up to a time, and tells how many.
+    fn drop_until(&mut self, cut: Timestamp) -> u64;
 }
 
 /// A table on disk, whatever its rows are.
+#[derive(Debug)]
 pub(super) struct Kind {
     /// Its name.
     pub(super) table: &'static str,
     /// Makes a part of a segment.
     pub(super) seal: fn(&Path) -> Result<(), RecordingError>,
+    /// Begins to make one part of those of an hour.
+    pub(super) merge: merge::Begin,
 }
 
 impl Kind {
@@ -38,6 +49,7 @@ impl Kind {
         Self {
             table: R::TABLE,
             seal: segment::seal::<R>,
+            merge: merge::begin::<R>,
         }
     }
 }
@@ -48,6 +60,8 @@ macro_rules! tables {
         #[derive(Debug, Default)]
         pub(super) struct Tables {
             $(pub(super) $name: Buffer<$row>,)*
+            /// Ticks that were dropped since the last that was not.
+            pub(super) missed: u32,
         }
 
         impl Tables {
@@ -65,10 +79,10 @@ macro_rules! tables {
 // Ticks go behind what they saw: rows without their tick count as lost, a tick without rows
 // would lie.
 tables! {
-    locks: Stamped<Lock>;
+    locks: LockRow;
     prepared: Stamped<Prepared>;
     safe_snapshots: Stamped<SafeSnapshotWait>;
-    sessions: Stamped<Session>;
+    sessions: SessionRow;
     ticks: TickRow;
     counters: StatementCounters;
     looks: Look;

@@ -7,11 +7,15 @@ use std::path::Path;
 
 use super::buffer::Place;
 use super::files::{io, make_folder, write_whole};
-use super::format::{self, FORMAT, MANIFEST, Manifest};
-use super::rows::{Look, Stamped};
+use super::format::{self, FORMAT, MANIFEST, MINOR, Manifest};
+use super::overflow::MOST_BYTES;
+use super::partition::hour_of;
+use super::rows::{Look, Stamped, TickRow};
+use super::seen::{LockRow, SessionRow};
 use super::tables::{KINDS, Table, Tables};
-use super::{Entry, RecordingError, reader, segment};
-use crate::sample::{Counters, Loss, Server, Snapshot, StatementCounters};
+use super::upkeep::Upkeep;
+use super::{Entry, RecordingError, merge, partition, reader, segment};
+use crate::sample::{Counters, Server, Snapshot, StatementCounters};
 use crate::time::Timestamp;
 
 /// Whoever writes has it locked.
@@ -20,8 +24,8 @@ const LOCK: &str = "recording.lock";
 /// Writes a recording.
 ///
 /// Rows are buffered until [`Writer::flush`]. One that fails keeps what it could not write for the
-/// next; beyond a bound the oldest rows are dropped, and the recording says how many
-/// (`dropped_rows`).
+/// next; beyond a bound the oldest are dropped, and the recording says how many rows
+/// (`dropped_rows`), and how many ticks were missed.
 #[derive(Debug)]
 pub struct Writer {
     /// Held as long as this is the one who writes.
@@ -29,11 +33,14 @@ pub struct Writer {
     place: Place,
     /// The server as it was found again, until that is written down.
     found: Option<Server>,
+    /// See [`Manifest::days_alone_from`].
+    alone: Option<i64>,
     /// The last time that a row told; the server's start before the first.
     now: Timestamp,
     tables: Tables,
-    /// How many dropped rows are already counted as a loss.
-    reported: u64,
+    upkeep: Upkeep,
+    /// What rows may take that wait for the disk.
+    pub(super) most_bytes: usize,
 }
 
 impl Writer {
@@ -44,8 +51,17 @@ impl Writer {
     /// Where the folder holds anything else, or the file system refuses.
     pub fn create(folder: &Path, server: &Server) -> Result<Self, RecordingError> {
         make_folder(folder)?;
+        let mut alone = Some(hour_of(server.started_at));
         if folder.join(MANIFEST).exists() {
-            let there = reader::manifest(folder)?.server;
+            let there = reader::manifest(folder)?;
+            if there.minor > MINOR {
+                return Err(RecordingError::Newer {
+                    folder: folder.to_owned(),
+                    format: format!("{}.{}", there.format, there.minor),
+                });
+            }
+            alone = there.days_alone_from;
+            let there = there.server;
             if format::slug(&there) != format::slug(server) {
                 return Err(RecordingError::OtherServer {
                     folder: folder.to_owned(),
@@ -56,8 +72,10 @@ impl Writer {
             return Err(RecordingError::Occupied(folder.to_owned()));
         }
         let lock = lock(folder)?;
-        write_manifest(folder, server)?;
-        recover(folder)?;
+        write_manifest(folder, server, alone)?;
+        // What a merge left that was interrupted, before or after its end.
+        let _ = fs::remove_dir_all(folder.join(merge::ASIDE));
+        recover(folder, &format::slug(server))?;
         let place = Place {
             folder: folder.to_owned(),
             slug: format::slug(server),
@@ -67,9 +85,11 @@ impl Writer {
             _lock: lock,
             place,
             found: None,
+            alone,
             now: server.started_at,
             tables: Tables::default(),
-            reported: 0,
+            upkeep: Upkeep::default(),
+            most_bytes: MOST_BYTES,
         })
     }
 
@@ -91,6 +111,7 @@ impl Writer {
             Entry::Loss(row) => tables.losses.push(self.now, row),
             Entry::Server(server) => self.found = Some(server),
         }
+        self.tables.shed(self.now, self.most_bytes);
     }
 
     /// Puts what was taken in beyond the reach of a crash of this process.
@@ -99,18 +120,8 @@ impl Writer {
     ///
     /// Where the file system refuses; what could not be written stays for the next call.
     pub fn flush(&mut self) -> Result<(), RecordingError> {
-        let dropped: u64 = self.tables.all().iter().map(|table| table.dropped()).sum();
-        if dropped > self.reported {
-            let lost = Loss {
-                at: self.now,
-                kind: "dropped_rows".into(),
-                count: dropped - self.reported,
-            };
-            self.reported = dropped;
-            self.tables.losses.push(self.now, lost);
-        }
         if let Some(server) = &self.found {
-            write_manifest(&self.place.folder, server)?;
+            write_manifest(&self.place.folder, server, self.alone)?;
             self.found = None;
         }
         let mut tables = self.tables.all().into_iter();
@@ -123,9 +134,16 @@ impl Writer {
     ///
     /// Where the file system refuses; what could not be written stays for the next call.
     pub fn seal(&mut self) -> Result<(), RecordingError> {
-        self.flush()?;
-        let mut tables = self.tables.all().into_iter();
-        tables.try_for_each(Table::seal)
+        let flushed = self.flush();
+        // Also where no more rows could be appended: the next segment may take them.
+        let tables = self.tables.all().into_iter();
+        tables.map(Table::seal).fold(flushed, Result::and)
+    }
+
+    /// Does a piece of what keeps the recording small, and tells whether there is more of it: the
+    /// parts of hours that are over become one.
+    pub fn upkeep(&mut self) -> bool {
+        self.upkeep.step(&mut self.place, hour_of(self.now))
     }
 
     /// Seals for the last time.
@@ -142,12 +160,14 @@ impl Tables {
     /// Takes in a tick, with its time on each row.
     fn snapshot(&mut self, snapshot: Snapshot) {
         let at = snapshot.tick.at;
-        self.ticks.push(at, snapshot.tick.into());
+        let mut tick = TickRow::from(snapshot.tick);
+        tick.missed = tick.missed.saturating_add(std::mem::take(&mut self.missed));
+        self.ticks.push(at, tick);
         for row in snapshot.sessions {
-            self.sessions.push(at, Stamped { at, row });
+            self.sessions.push(at, SessionRow::new(at, row));
         }
         for row in snapshot.locks {
-            self.locks.push(at, Stamped { at, row });
+            self.locks.push(at, LockRow::new(at, row));
         }
         for row in snapshot.prepared {
             self.prepared.push(at, Stamped { at, row });
@@ -175,9 +195,15 @@ impl Drop for Writer {
 }
 
 /// Writes down whose recording this is.
-fn write_manifest(folder: &Path, server: &Server) -> Result<(), RecordingError> {
+fn write_manifest(
+    folder: &Path,
+    server: &Server,
+    days_alone_from: Option<i64>,
+) -> Result<(), RecordingError> {
     let manifest = Manifest {
         format: FORMAT.to_owned(),
+        minor: MINOR,
+        days_alone_from,
         tool: concat!("pgjam ", env!("CARGO_PKG_VERSION")).to_owned(),
         server: server.clone(),
     };
@@ -210,9 +236,16 @@ fn holds_something(folder: &Path) -> Result<bool, RecordingError> {
 }
 
 /// Makes parts of the segments that a crash has left.
-fn recover(folder: &Path) -> Result<(), RecordingError> {
-    KINDS.iter().try_for_each(|kind| {
-        let left = reader::files(&folder.join(kind.table), segment::EXTENSION);
-        left.iter().try_for_each(|path| (kind.seal)(path))
-    })
+fn recover(folder: &Path, slug: &str) -> Result<(), RecordingError> {
+    for kind in KINDS {
+        for hour in partition::partitions(&folder.join(kind.table), slug) {
+            let mut left = partition::entries(&hour.path);
+            left.retain(|path| {
+                path.extension()
+                    .is_some_and(|known| known == segment::EXTENSION)
+            });
+            left.iter().try_for_each(|path| (kind.seal)(path))?;
+        }
+    }
+    Ok(())
 }

@@ -23,6 +23,18 @@ pub struct Snapshot {
     pub safe_snapshots: Vec<SafeSnapshotWait>,
 }
 
+impl Snapshot {
+    /// Puts the rows in their order: sessions by pid, lock entries by owner and target.
+    pub fn arrange(&mut self) {
+        self.sessions.sort_by_key(|session| session.pid);
+        self.locks.sort_by(|a, b| {
+            let key = |lock: &Lock| (lock.mode, !lock.granted, lock.fastpath);
+            (&a.owner, &a.target, key(a)).cmp(&(&b.owner, &b.target, key(b)))
+        });
+        self.safe_snapshots.sort_unstable();
+    }
+}
+
 /// One look: when, what it stands for, what it cost.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tick {
@@ -301,7 +313,7 @@ pub struct StatementCounters {
 }
 
 /// A statement as it is kept: normalised, without literals.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StatementText {
     /// What rows name it by.
     pub id: StatementId,
@@ -316,7 +328,7 @@ pub struct StatementText {
 }
 
 /// What an oid means, and what hangs on it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Name {
     /// `database`, `role`, `relation` or `foreignkey`.
     pub kind: NameKind,

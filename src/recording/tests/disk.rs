@@ -1,0 +1,120 @@
+//! A disk that refuses, for a while or for good.
+
+use std::process::Command;
+
+use super::*;
+
+/// Makes a file where the folder of a table belongs, which is refused to root as well.
+fn block(folder: &Path, table: &str) {
+    fs::write(folder.join(table), "").unwrap();
+}
+
+fn unblock(folder: &Path, table: &str) {
+    fs::remove_file(folder.join(table)).unwrap();
+}
+
+#[test]
+fn rows_survive_a_disk_that_refuses_for_a_while() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = Writer::create(folder.path(), &server()).unwrap();
+    block(folder.path(), "ticks");
+    writer.take(snapshot(0, 2).into());
+    assert!(matches!(
+        writer.seal().unwrap_err(),
+        RecordingError::Io { .. }
+    ));
+    unblock(folder.path(), "ticks");
+    writer.take(snapshot(1, 2).into());
+    writer.finish().unwrap();
+    let read = Recording::open(folder.path()).unwrap();
+    assert_eq!(read.snapshots, [snapshot(0, 2), snapshot(1, 2)]);
+    assert_eq!(read.losses, []);
+}
+
+/// Writes some ticks while the disk refuses and memory is short, then one more.
+fn short_of_memory(ticks: i64, most_bytes: usize) -> Recording {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = Writer::create(folder.path(), &server()).unwrap();
+    writer.most_bytes = most_bytes;
+    block(folder.path(), "locks");
+    for tick in 0..ticks {
+        writer.take(snapshot(2_000_000 + tick * 100_000, 50).into());
+        writer.flush().unwrap_err();
+    }
+    unblock(folder.path(), "locks");
+    writer.take(snapshot(2_000_000 + ticks * 100_000, 50).into());
+    writer.finish().unwrap();
+    Recording::open(folder.path()).unwrap()
+}
+
+#[test]
+fn beyond_the_bound_the_oldest_ticks_go_and_are_counted_as_missed() {
+    let read = short_of_memory(100, 100_000);
+    let there = read.snapshots.len();
+    assert!((2..10).contains(&there), "{there}");
+    // As each of these ticks says itself, one was missed before it; and those that went said so.
+    let missed: usize = read.snapshots.iter().map(|s| s.tick.missed as usize).sum();
+    assert_eq!(missed, there + 2 * (101 - there));
+    assert!(read.snapshots.iter().all(|s| s.sessions.len() == 50));
+    let kinds: Vec<&str> = read.losses.iter().map(|loss| &*loss.kind).collect();
+    assert!(
+        kinds.iter().all(|kind| *kind == "dropped_rows"),
+        "{kinds:?}"
+    );
+    let dropped: u64 = read.losses.iter().map(|loss| loss.count).sum();
+    // Each with its fifty sessions, a lock, a prepared transaction and a wait.
+    assert_eq!(dropped, (101 - there as u64) * 54);
+}
+
+#[test]
+fn a_short_refusal_within_the_bound_loses_nothing() {
+    let read = short_of_memory(20, 1 << 20);
+    assert_eq!((read.snapshots.len(), read.losses), (21, vec![]));
+}
+
+/// Where the child of the next test writes.
+const FOLDER: &str = "PGJAM_TEST_FOLDER";
+
+#[test]
+fn a_write_that_breaks_off_in_the_middle_tears_nothing_that_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    // No file may grow beyond 24 KiB, and whoever tries gets an error in the midst of it.
+    let mut limited = Command::new("bash");
+    limited.args(["-c", r#"trap "" XFSZ; ulimit -f 24; exec "$0" "$@""#]);
+    limited.arg(std::env::current_exe().unwrap());
+    limited.args([
+        "--exact",
+        "recording::tests::disk::writes_until_it_is_refused",
+        "--ignored",
+    ]);
+    let ended = limited.env(FOLDER, folder.path()).output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    let read = Recording::open(folder.path()).unwrap();
+    assert_eq!(read.snapshots, written_by_the_child());
+    assert_eq!(read.losses, []);
+}
+
+fn written_by_the_child() -> Vec<Snapshot> {
+    (0..60)
+        .map(|tick| snapshot(2_000_000 + tick * 100_000, 8))
+        .collect()
+}
+
+#[test]
+#[ignore = "the child of another test, which limits what it may write"]
+fn writes_until_it_is_refused() {
+    let folder = PathBuf::from(std::env::var_os(FOLDER).unwrap());
+    let mut writer = Writer::create(&folder, &server()).unwrap();
+    let mut refused = 0;
+    for (count, snapshot) in (1..).zip(written_by_the_child()) {
+        writer.take(snapshot.into());
+        refused += usize::from(writer.flush().is_err());
+        if count % 20 == 0 {
+            // What did not fit goes into the next segments.
+            let _ = writer.seal();
+            writer.seal().unwrap();
+        }
+    }
+    assert!(refused > 3, "{refused}");
+    writer.finish().unwrap();
+}
