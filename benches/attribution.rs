@@ -5,7 +5,7 @@ use pgjam::attribution::diagnose;
 use pgjam::pg::{LockMode, Oid, Pid, QueryId, Version, Xid};
 use pgjam::recording::Recording;
 use pgjam::sample::{
-    Counters, Lock, LockTarget, Name, NameKind, Server, Session, Snapshot, State,
+    Counters, Lock, LockTarget, Name, NameKind, PaceReason, Server, Session, Snapshot, State,
     StatementCounters, StatementText, Tick,
 };
 use pgjam::statement::{self, Statement};
@@ -100,9 +100,12 @@ fn snapshot(tick: i32, statements: &[Statement]) -> Snapshot {
         tick: Tick {
             at,
             span: Span::from_millis(100),
+            place: Span::from_millis(100),
             server: Span::from_micros(900),
             missed: 0,
             deadlock_timeout: Tick::DEADLOCK_TIMEOUT,
+            period: Span::from_millis(100),
+            pace: PaceReason::Fixed,
         },
         sessions: there.map(session).collect(),
         locks,

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pgjam::graph::WaitGraph;
 use pgjam::pg::{LockMode, Oid, Pid, Xid};
-use pgjam::sample::{Lock, LockTarget, Session, Snapshot, State, Tick};
+use pgjam::sample::{Lock, LockTarget, PaceReason, Session, Snapshot, State, Tick};
 use pgjam::time::{Span, Timestamp};
 
 const NOW: Timestamp = Timestamp::from_micros(1_763_900_000_000_000);
@@ -98,9 +98,12 @@ fn row_queue(waiters: i32, others: i32) -> Snapshot {
         tick: Tick {
             at: NOW,
             span: Span::from_millis(100),
+            place: Span::from_millis(100),
             server: Span::ZERO,
             missed: 0,
             deadlock_timeout: Tick::DEADLOCK_TIMEOUT,
+            period: Span::from_millis(100),
+            pace: PaceReason::Fixed,
         },
         sessions: (1..waiters + 2).map(|pid| session(pid, pid > 1)).collect(),
         locks,

@@ -116,6 +116,12 @@ impl Span {
         self.0 as f64 / 1e3
     }
 
+    /// Tells by how much it is longer than another; less than nothing where it is shorter.
+    #[must_use]
+    pub const fn less(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
     /// Gives seconds.
     #[must_use]
     pub fn as_secs_f64(self) -> f64 {

@@ -6,6 +6,7 @@ use anyhow::ensure;
 use pgjam::query;
 use pgjam::sample::Snapshot;
 use pgjam::sample::live::{Options, Source};
+use pgjam::sample::pace::Cadence;
 use tokio_postgres::{Client, SimpleQueryMessage, Statement};
 
 use crate::meter::Meter;
@@ -75,7 +76,7 @@ impl<'c> Observer<'c> {
     pub(crate) async fn new(client: &'c Client) -> anyhow::Result<Self> {
         // As often as possible: the pace is not what is measured.
         let options = Options {
-            hz: 100.0,
+            cadence: Cadence::Fixed(100.0),
             budget: 1.0,
             ..Options::default()
         };

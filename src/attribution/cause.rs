@@ -31,6 +31,34 @@ pub(crate) enum Class {
 }
 
 impl Class {
+    const ALL: [Self; 18] = [
+        Self::RowLock,
+        Self::RelationLock,
+        Self::DdlQueue,
+        Self::AdvisoryLock,
+        Self::PreparedTransaction,
+        Self::Deadlock,
+        Self::ObjectLock,
+        Self::ExtendLock,
+        Self::VirtualXid,
+        Self::SafeSnapshot,
+        Self::BufferPin,
+        Self::LwLock,
+        Self::Wal,
+        Self::Io,
+        Self::SyncReplication,
+        Self::Client,
+        Self::OwnWork,
+        Self::Other,
+    ];
+
+    /// Reads the word in the JSON contract; what is none of them is something else.
+    pub(super) fn from_name(name: &str) -> Self {
+        let mut all = Self::ALL.into_iter();
+        all.find(|class| class.name() == name)
+            .unwrap_or(Self::Other)
+    }
+
     /// The word in the JSON contract.
     pub(crate) const fn name(self) -> &'static str {
         match self {

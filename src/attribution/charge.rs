@@ -22,7 +22,7 @@ use crate::graph::{Basis, Party, Table, WaitGraph, Wanted};
 use crate::names::{Names, Statements};
 use crate::pg::{LockMode, Oid};
 use crate::recording::Recording;
-use crate::sample::{Session, Snapshot};
+use crate::sample::{Session, Snapshot, State};
 use crate::statement::StatementId;
 use crate::system::Naming;
 use crate::time::{Span, Timestamp};
@@ -40,7 +40,7 @@ pub(super) struct VictimKey {
 /// A part of one session's span at one tick.
 #[derive(Clone, Debug)]
 pub(super) struct Charge {
-    /// The tick's number in the recording.
+    /// The place of the tick, or of the minute, among the looks.
     pub(super) tick: usize,
     pub(super) victim: u32,
     pub(super) system: Option<SystemId>,
@@ -55,16 +55,26 @@ pub(super) struct Charge {
     pub(super) basis: Option<Basis>,
     /// How long the wait had lasted.
     pub(super) waited: Option<Span>,
+    /// In how many ticks it was seen: one, where it is not what remains of a minute.
+    pub(super) ticks: u32,
 }
 
-/// One tick, as far as later steps need it.
+/// One tick, or a minute of ticks that are gone, as far as later steps need it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Look {
     pub(super) at: Timestamp,
+    /// The end of a minute; a tick's own time.
+    pub(super) until: Timestamp,
+    pub(super) ticks: u32,
     pub(super) span: Span,
+    /// From when to when that is.
+    pub(super) stretch: [Timestamp; 2],
     /// Sessions waiting for a heavyweight lock.
     pub(super) blocked: usize,
 }
+
+/// What a prepared transaction does, all the time.
+const PREPARED: &str = "prepared";
 
 /// All charges of a recording, and what their numbers mean.
 #[derive(Debug, Default)]
@@ -85,18 +95,20 @@ pub(super) struct Charger<'a> {
 }
 
 impl Charger<'_> {
-    /// Charges every span of a recording, and tells what went on as episodes.
+    /// Charges every span of a recording, what remains of minutes without samples first, and tells
+    /// what went on as episodes.
     pub(super) fn charge(&self, recording: &Recording) -> (Charges, Vec<Episode>) {
-        let mut charges = Charges::default();
+        let mut charges = Charges::of_minutes(recording);
         let mut episodes = Episodes::default();
-        for (tick, snapshot) in recording.snapshots.iter().enumerate() {
-            let graph = self.tick(&mut charges, tick, snapshot);
+        for snapshot in &recording.snapshots {
+            let graph = self.tick(&mut charges, snapshot);
             episodes.look(snapshot.tick, &graph.chains(self.words()));
         }
         (charges, episodes.finish())
     }
 
-    fn words(&self) -> Vocabulary<'_> {
+    /// Gives the words for what it charges.
+    pub(super) fn words(&self) -> Vocabulary<'_> {
         Vocabulary {
             naming: self.naming,
             names: self.names,
@@ -104,13 +116,10 @@ impl Charger<'_> {
         }
     }
 
-    fn tick<'s>(
-        &self,
-        charges: &mut Charges,
-        tick: usize,
-        snapshot: &'s Snapshot,
-    ) -> WaitGraph<'s> {
+    /// Charges the spans of one tick.
+    pub(super) fn tick<'s>(&self, charges: &mut Charges, snapshot: &'s Snapshot) -> WaitGraph<'s> {
         let graph = WaitGraph::of(snapshot);
+        let tick = charges.looks.len();
         let mut blocked = 0;
         for session in snapshot
             .sessions
@@ -134,6 +143,7 @@ impl Charger<'_> {
                 lock: None,
                 basis: None,
                 waited: None,
+                ticks: 1,
             };
             let awaits_lock = session.wait_event_type.as_deref() == Some("Lock");
             let activity = Class::of_activity(session);
@@ -188,7 +198,10 @@ impl Charger<'_> {
         let Snapshot { tick, .. } = snapshot;
         charges.looks.push(Look {
             at: tick.at,
+            until: tick.at,
+            ticks: 1,
             span: tick.span,
+            stretch: tick.stretch(),
             blocked,
         });
         graph
@@ -244,7 +257,7 @@ impl Charger<'_> {
             .map(|session| (self.naming.name(session, self.names), session.statement));
         if let Party::Prepared(_) = graph.party(root) {
             return Some(Why {
-                state: "prepared",
+                state: PREPARED,
                 statement: None,
                 through,
             });
@@ -328,8 +341,28 @@ fn why_unfinished(session: &Session) -> &'static str {
         Class::LwLock => "active (lwlock)",
         Class::SyncReplication => "active (sync-replication)",
         Class::Client => "active (client)",
-        _ => "active (other)",
+        _ => OTHERWISE_ACTIVE,
     }
+}
+
+const OTHERWISE_ACTIVE: &str = "active (other)";
+
+/// Reads a word that [`why_unfinished`] gave.
+pub(super) fn known_state(name: &str) -> &'static str {
+    let active = [
+        "active",
+        "active (wal)",
+        "active (io)",
+        "active (lwlock)",
+        "active (sync-replication)",
+        "active (client)",
+        PREPARED,
+    ];
+    let known = active.into_iter().find(|known| *known == name);
+    known.unwrap_or_else(|| match State::from_name(name) {
+        State::Hidden if name != State::Hidden.name() => OTHERWISE_ACTIVE,
+        state => state.name(),
+    })
 }
 
 /// Sums of seconds by a key.

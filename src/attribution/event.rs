@@ -7,18 +7,19 @@
 //! Events that follow each other more closely than a window can be cut form one
 //! group: what each did directly is known, what they did together only for all.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::attribution::window::{Cuts, Window};
 use crate::names::{Names, Statements};
-use crate::recording::Recording;
+use crate::recording::{Event, Recording};
+use crate::sample::Session;
 use crate::statement::Statement;
 use crate::system::Naming;
 use crate::time::{Span, Timestamp};
 
 /// The kind of event that a system's arrival is.
-pub(super) const ONBOARDED: &str = "system-onboarded";
+pub(super) const ONBOARDED: &str = Event::ONBOARDED;
 
 /// Events closer than this cannot be told apart by time.
 const APART: Span = Span::from_secs(10);
@@ -54,13 +55,37 @@ const PAUSES: i64 = 5;
 const MANY_PAUSES: usize = 5;
 
 /// What is known of a system as the rows go by.
-#[derive(Default)]
-struct Seen {
-    connected: BTreeSet<Timestamp>,
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// When its sessions connected.
+    pub(super) connected: BTreeSet<Timestamp>,
+    /// When it first wrote, as far as was seen.
     wrote: Option<Timestamp>,
 }
 
 impl Seen {
+    /// Takes in one of its sessions.
+    pub(super) fn see(&mut self, session: &Session, statements: &Statements) {
+        self.connected.insert(session.backend_start);
+        let statement = session.statement.and_then(|id| statements.get(id));
+        if session.backend_xid.is_some() || statement.is_some_and(Statement::writes) {
+            let when = session.query_start.unwrap_or(session.backend_start);
+            self.wrote = Some(self.wrote.map_or(when, |wrote| wrote.min(when)));
+        }
+    }
+
+    /// Dates its onboarding; none where it never wrote, or was there when the watch began.
+    pub(super) fn onboarded(&self, start: Timestamp) -> Option<Timestamp> {
+        let (connected, wrote) = (self.arrived(start)?, self.wrote?);
+        let is_prompt = wrote.since(connected) < PROMPT;
+        Some(if is_prompt { connected } else { wrote })
+    }
+
+    /// Tells whether it came and went so often that its habit is known.
+    pub(super) fn is_known_well(&self) -> bool {
+        self.connected.len() > MANY_PAUSES
+    }
+
     /// Gives the first connection, if it was not just one of many that come and go.
     fn arrived(&self, start: Timestamp) -> Option<Timestamp> {
         let first = *self.connected.first()?;
@@ -87,9 +112,11 @@ pub(super) fn happenings(
     names: &Names,
     statements: &Statements,
 ) -> Vec<Happening> {
-    let Some(start) = recording.snapshots.first().map(|snapshot| snapshot.tick.at) else {
+    let Some(start) = start(recording) else {
         return Vec::new();
     };
+    // Who was there before the first tick is no newcomer, or has been told as one.
+    let known = before_the_samples(recording);
     let mut systems: HashMap<Arc<str>, Seen> = HashMap::new();
     for session in recording
         .snapshots
@@ -103,20 +130,14 @@ pub(super) fn happenings(
         else {
             continue;
         };
-        let seen = systems.entry(name).or_default();
-        seen.connected.insert(session.backend_start);
-        let statement = session.statement.and_then(|id| statements.get(id));
-        if session.backend_xid.is_some() || statement.is_some_and(Statement::writes) {
-            let when = session.query_start.unwrap_or(session.backend_start);
-            seen.wrote = Some(seen.wrote.map_or(when, |wrote| wrote.min(when)));
-        }
+        systems.entry(name).or_default().see(session, statements);
     }
-    let onboarded = systems.into_iter().filter_map(|(label, seen)| {
-        let (connected, wrote) = (seen.arrived(start)?, seen.wrote?);
-        let prompt = wrote.since(connected) < PROMPT;
-        let at = if prompt { connected } else { wrote };
+    let newcomers = systems
+        .into_iter()
+        .filter(|(label, _)| !known.contains(label));
+    let onboarded = newcomers.filter_map(|(label, seen)| {
         Some(Happening {
-            at,
+            at: seen.onboarded(start)?,
             kind: ONBOARDED,
             label,
             declared: false,
@@ -128,9 +149,37 @@ pub(super) fn happenings(
         label: Arc::clone(&declared.label),
         declared: true,
     });
-    let mut all: Vec<Happening> = onboarded.chain(declared).collect();
+    let told = recording.events.iter().filter(|event| {
+        &*event.kind == ONBOARDED && event.at > start && known.contains(&event.label)
+    });
+    let told = told.map(|event| Happening {
+        at: event.at,
+        kind: ONBOARDED,
+        label: Arc::clone(&event.label),
+        declared: false,
+    });
+    let mut all: Vec<Happening> = onboarded.chain(told).chain(declared).collect();
     all.sort_by(|a, b| (a.at, &a.label).cmp(&(b.at, &b.label)));
     all
+}
+
+/// Gives the first instant that is known of.
+fn start(recording: &Recording) -> Option<Timestamp> {
+    let minute = recording.minutes.first().map(|rolled| rolled.minute.at);
+    let tick = recording.snapshots.first().map(|snapshot| snapshot.tick.at);
+    minute.or(tick)
+}
+
+/// Lists the systems that the minutes without samples know.
+fn before_the_samples(recording: &Recording) -> HashSet<Arc<str>> {
+    let cells = recording.minutes.iter().flat_map(|rolled| &rolled.cells);
+    let systems = cells.flat_map(|cell| {
+        let account = &cell.account;
+        [&account.system, &account.blocker_system]
+            .into_iter()
+            .flatten()
+    });
+    systems.cloned().collect()
 }
 
 /// Groups events, and cuts the windows before and after each group.

@@ -103,6 +103,12 @@ impl<'a> Ledger<'a> {
                 runners.push(system);
             }
         }
+        for charge in &charges.all {
+            let runners = runners.entry(charge.victim).or_default();
+            if !runners.contains(&charge.system) {
+                runners.push(charge.system);
+            }
+        }
         for runners in runners.values_mut() {
             runners.sort_unstable();
         }

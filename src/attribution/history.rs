@@ -6,7 +6,7 @@
 //! for is an answer.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::graph::{Basis, Wanted};
@@ -16,6 +16,9 @@ use crate::sample::{Session, Snapshot};
 use crate::statement::StatementId;
 use crate::system::Naming;
 use crate::time::Timestamp;
+
+/// So much is remembered of what systems do while a watch has no end.
+const MOST_KNOWN: usize = 10_000;
 
 /// The statements seen in each transaction and of each system.
 #[derive(Debug, Default)]
@@ -30,12 +33,20 @@ impl History {
     /// Reads all sessions of a recording.
     pub(super) fn of(snapshots: &[Snapshot], naming: &Naming, names: &Names) -> Self {
         let mut history = Self::default();
-        for session in snapshots.iter().flat_map(|snapshot| &snapshot.sessions) {
+        for snapshot in snapshots {
+            history.see(snapshot, naming, names);
+        }
+        history
+    }
+
+    /// Reads the sessions of one tick.
+    pub(super) fn see(&mut self, snapshot: &Snapshot, naming: &Naming, names: &Names) {
+        for session in &snapshot.sessions {
             let Some(statement) = session.statement else {
                 continue;
             };
             if let Some(xact_start) = session.xact_start {
-                let seen = history
+                let seen = self
                     .transactions
                     .entry((session.backend(), xact_start))
                     .or_default();
@@ -44,7 +55,7 @@ impl History {
                 }
             }
             if let Some(system) = naming.name(session, names) {
-                *history
+                *self
                     .repertoire
                     .entry(system)
                     .or_default()
@@ -52,7 +63,32 @@ impl History {
                     .or_default() += 1;
             }
         }
-        history
+    }
+
+    /// Forgets the transactions that are not open any more, and what systems rarely do where
+    /// they do very much.
+    pub(super) fn forget(&mut self, snapshot: &Snapshot) {
+        let open: HashSet<(Backend, Timestamp)> = snapshot
+            .sessions
+            .iter()
+            .filter_map(|session| Some((session.backend(), session.xact_start?)))
+            .collect();
+        self.transactions.retain(|key, _| open.contains(key));
+        let known: usize = self.repertoire.values().map(HashMap::len).sum();
+        if known > MOST_KNOWN {
+            for statements in self.repertoire.values_mut() {
+                statements.retain(|_, seen| {
+                    *seen /= 2;
+                    *seen > 0
+                });
+            }
+            self.repertoire
+                .retain(|_, statements| !statements.is_empty());
+        }
+        let mut answers = self.answers.borrow_mut();
+        if answers.len() > MOST_KNOWN {
+            answers.clear();
+        }
     }
 
     /// Names the statement with which `root` took what `wanted` waits for.

@@ -18,11 +18,13 @@ mod account;
 mod arrival;
 mod cause;
 mod charge;
+mod detect;
 mod event;
 pub mod finding;
 mod growth;
 mod history;
 mod interned;
+mod rollup;
 mod series;
 mod statistics;
 mod verdict;
@@ -35,7 +37,7 @@ pub(crate) use charge::is_victim;
 
 use crate::attribution::account::{event_id, split};
 use crate::attribution::cause::InTheWay;
-use crate::attribution::charge::{Charge, Charger, Charges, SystemId, tally};
+use crate::attribution::charge::{Charge, Charger, Charges, Look, SystemId, tally};
 use crate::attribution::event::EventGroup;
 use crate::attribution::finding::{Cost, Diagnosis, Group, Now, ServerFacts, Window};
 use crate::attribution::growth::{Comparison, GrowthPart, Ledger};
@@ -49,7 +51,10 @@ use crate::recording::Recording;
 use crate::sample::Snapshot;
 use crate::statement::Statement;
 use crate::system::Naming;
-use crate::time::Rfc3339;
+use crate::time::{Rfc3339, Span};
+
+pub use crate::attribution::detect::Detector;
+pub use crate::attribution::rollup::{Charged, Rollup};
 
 /// So many victims are drawn over time.
 const DRAWN: usize = 6;
@@ -125,7 +130,7 @@ pub fn diagnose_in_words(
     };
     let events = event::happenings(recording, naming, &names, statements);
     let groups = match (charges.looks.first(), charges.looks.last()) {
-        (Some(first), Some(last)) => event::groups(&events, &cuts, first.at, last.at),
+        (Some(first), Some(last)) => event::groups(&events, &cuts, first.at, last.until),
         _ => Vec::new(),
     };
     let compared = compare(&ledger, &groups);
@@ -155,8 +160,11 @@ pub fn diagnose_in_words(
         names: &names,
         statements,
     };
-    let view = |tick: usize| WaitGraph::of(&recording.snapshots[tick]).view(words);
-    let worst = worst(&charges);
+    let view = |snapshot: &Snapshot| WaitGraph::of(snapshot).view(words);
+    // Of a minute whose samples are gone there is no picture.
+    let rolled_up = recording.minutes.len();
+    let window = watched(recording);
+    let worst = worst(&charges.looks[rolled_up..]).map(|tick| &recording.snapshots[tick]);
     Diagnosis {
         server: ServerFacts {
             version_num: recording.server.version_num,
@@ -164,8 +172,8 @@ pub fn diagnose_in_words(
             in_recovery: recording.server.in_recovery,
             address: recording.server.address.clone(),
         },
-        window: watched(recording),
-        cost: cost(recording),
+        cost: cost(recording, &window),
+        window,
         now: now(recording, naming, &names),
         events: arrival::events(&book, &events, &groups, &findings),
         groups: group_views(&groups),
@@ -179,10 +187,10 @@ pub fn diagnose_in_words(
         latency: series::latency(&ledger, &drawn(&book, &ledger)),
         load: series::load(&charges),
         worst: worst.map(view),
-        last: match recording.snapshots.len().checked_sub(1) {
-            Some(last) => view(last),
-            None => GraphView::default(),
-        },
+        last: recording
+            .snapshots
+            .last()
+            .map_or_else(GraphView::default, view),
     }
 }
 
@@ -247,9 +255,8 @@ fn drawn(book: &Book<'_>, ledger: &Ledger<'_>) -> Vec<(u32, String)> {
 }
 
 /// Finds the tick with the most sessions blocked, if any ever was.
-fn worst(charges: &Charges) -> Option<usize> {
-    let blocked = charges
-        .looks
+fn worst(looks: &[Look]) -> Option<usize> {
+    let blocked = looks
         .iter()
         .enumerate()
         .filter(|(_, look)| look.blocked > 0);
@@ -259,34 +266,43 @@ fn worst(charges: &Charges) -> Option<usize> {
 }
 
 fn watched(recording: &Recording) -> Window {
+    let minutes = || recording.minutes.iter().map(|rolled| rolled.minute);
     let ticks = || recording.snapshots.iter().map(|snapshot| snapshot.tick);
-    let from = ticks().next().map(|tick| tick.at).unwrap_or_default();
-    let to = ticks().next_back().map(|tick| tick.at).unwrap_or_default();
-    let gaps = ticks().zip(ticks().skip(1)).map(|(a, b)| b.at.since(a.at));
+    // Each look's time, and until when nothing else was to be seen.
+    let looks = || {
+        let minutes = minutes().map(|minute| (minute.at, minute.until));
+        minutes.chain(ticks().map(|tick| (tick.at, tick.at)))
+    };
+    let from = looks().next().map(|(at, _)| at).unwrap_or_default();
+    let to = looks().next_back().map(|(_, to)| to).unwrap_or_default();
+    let gaps = looks().zip(looks().skip(1)).map(|(a, b)| b.0.since(a.1));
     let seconds = to.since(from).as_secs_f64();
     let count = recording.snapshots.len();
+    let count = count + minutes().map(|minute| minute.ticks as usize).sum::<usize>();
+    let missed = minutes().map(|minute| u64::from(minute.missed));
     Window {
         from: Rfc3339(from),
         to: Rfc3339(to),
         ticks: count,
-        missed_ticks: ticks().map(|tick| u64::from(tick.missed)).sum(),
+        missed_ticks: missed.sum::<u64>() + ticks().map(|tick| u64::from(tick.missed)).sum::<u64>(),
         hz: if seconds > 0.0 {
             (count - 1) as f64 / seconds
         } else {
             0.0
         },
         largest_gap_ms: gaps.max().unwrap_or_default().as_millis_f64(),
-        watched_ms: ticks()
-            .map(|tick| tick.span)
-            .sum::<crate::time::Span>()
+        watched_ms: (minutes().map(|minute| minute.span_us))
+            .chain(ticks().map(|tick| tick.span))
+            .sum::<Span>()
             .as_millis_f64(),
     }
 }
 
-fn cost(recording: &Recording) -> Cost {
+fn cost(recording: &Recording, window: &Window) -> Cost {
+    let minutes = || recording.minutes.iter().map(|rolled| rolled.minute);
     let ticks = || recording.snapshots.iter().map(|snapshot| snapshot.tick);
-    let server: crate::time::Span = ticks().map(|tick| tick.server).sum();
-    let span: crate::time::Span = ticks().map(|tick| tick.span).sum();
+    let rolled_up = minutes().map(|minute| minute.server_us);
+    let server: Span = rolled_up.chain(ticks().map(|tick| tick.server)).sum();
     let per = |whole: f64| {
         if whole > 0.0 {
             server.as_millis_f64() / whole
@@ -295,8 +311,8 @@ fn cost(recording: &Recording) -> Cost {
         }
     };
     Cost {
-        server_ms_per_tick: per(recording.snapshots.len() as f64),
-        server_busy_share: per(span.as_millis_f64()),
+        server_ms_per_tick: per(window.ticks as f64),
+        server_busy_share: per(window.watched_ms),
         backed_off: recording
             .losses
             .iter()

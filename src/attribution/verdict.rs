@@ -7,12 +7,12 @@
 //! but not significant is *inconclusive*, names the minutes still needed, and is
 //! no accusation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::attribution::Book;
 use crate::attribution::account::{cause, effect, first_event, growth, victim, what_if};
 use crate::attribution::cause::{Class, InTheWay};
-use crate::attribution::charge::Charge;
+use crate::attribution::charge::{Charge, Look};
 use crate::attribution::event::{EventGroup, Happening};
 use crate::attribution::finding::{CallsBasis, Evidence, Finding, Scope, Verdict};
 use crate::attribution::growth::{Comparison, GrowthPart};
@@ -46,6 +46,7 @@ struct Candidate<'a> {
     compared: &'a Compared,
     part: &'a GrowthPart,
     charges: Vec<&'a Charge>,
+    looks: &'a [Look],
 }
 
 /// Draws the findings, best supported and heaviest first.
@@ -85,6 +86,7 @@ pub(super) fn findings(
                 compared,
                 part,
                 charges: book.charges_of(&compared.comparison, part),
+                looks: &book.charges.looks,
             };
             if !candidate.is_material() || (!is_growth && told) {
                 continue;
@@ -115,12 +117,16 @@ pub(super) fn findings(
 }
 
 impl Candidate<'_> {
+    /// Counts the ticks that saw it; of a minute without samples no more than it had.
     fn ticks(&self) -> usize {
-        self.charges
-            .iter()
-            .map(|charge| charge.tick)
-            .collect::<BTreeSet<_>>()
-            .len()
+        let mut seen: BTreeMap<usize, u32> = BTreeMap::new();
+        for charge in &self.charges {
+            let ticks = seen.entry(charge.tick).or_default();
+            *ticks = ticks.saturating_add(charge.ticks);
+        }
+        seen.into_iter()
+            .map(|(look, ticks)| ticks.min(self.looks[look].ticks) as usize)
+            .sum()
     }
 
     /// Tells whether it is large enough, and was seen often enough, to be worth saying.

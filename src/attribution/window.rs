@@ -4,9 +4,11 @@
 //! every block within it therefore begins and ends at such a look. Without the
 //! extension the cuts are regular, and calls are unknown.
 //!
-//! Charged seconds are scaled by the block's length over the time that its ticks
-//! stand for, so that jitter and a few missed ticks bias nothing. A block of which
-//! less than half was watched is not used.
+//! Charged seconds are scaled by the block's length over the part of it that some tick
+//! stands for, so that a few missed ticks bias nothing. What a tick at the edge stands for
+//! beyond the block is no part of that: how many ticks fall into a block has to do with what
+//! they saw, since the pace follows that, and a division by their sum would undo what the
+//! choice of their times achieves. A block of which less than half was watched is not used.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -46,13 +48,10 @@ pub(super) struct Window {
 impl Cuts {
     /// Finds the cuts of a recording.
     pub(super) fn of(recording: &Recording, looks: &[Look]) -> Self {
-        let counted = recording.counters.len() >= 2;
+        let counters = looks_at_counters(recording);
+        let counted = counters.len() >= 2;
         let at: Vec<Timestamp> = if counted {
-            recording
-                .counters
-                .iter()
-                .map(|counters| counters.at)
-                .collect()
+            counters.iter().map(|(at, _)| *at).collect()
         } else {
             regular(looks)
         };
@@ -66,9 +65,14 @@ impl Cuts {
             })
             .collect();
         let mut watched = vec![Span::ZERO; pieces];
-        for (look, piece) in looks.iter().zip(&piece_of_tick) {
-            if let Some(piece) = *piece {
-                watched[piece] += look.span;
+        for look in looks {
+            let [from, to] = look.stretch;
+            let first = at.partition_point(|&cut| cut <= from).saturating_sub(1);
+            for piece in first..pieces {
+                if at[piece] >= to {
+                    break;
+                }
+                watched[piece] += to.min(at[piece + 1]).since(from.max(at[piece]));
             }
         }
         let scale = (0..pieces)
@@ -78,7 +82,7 @@ impl Cuts {
                 (watched > 0.5 * length).then(|| length / watched)
             })
             .collect();
-        let calls = counted.then(|| calls(recording));
+        let calls = counted.then(|| calls(&counters));
         Self {
             at,
             scale,
@@ -190,17 +194,29 @@ fn regular(looks: &[Look]) -> Vec<Timestamp> {
     cuts
 }
 
+/// Lists the looks at the counters: the last of each minute whose samples are gone, and then all.
+fn looks_at_counters(recording: &Recording) -> Vec<(Timestamp, &[StatementCounters])> {
+    let minutes = recording
+        .minutes
+        .iter()
+        .filter_map(|rolled| Some((rolled.minute.counted?, &rolled.counters[..])));
+    let looks = recording.counters.iter();
+    minutes
+        .chain(looks.map(|look| (look.at, &look.rows[..])))
+        .collect()
+}
+
 /// Turns cumulative counters into calls per piece.
 ///
 /// From the look that misses an entry to the one that finds it again, both pieces
 /// included, nobody knows how many calls there were: an entry comes back with the call
 /// that made it, and may have come and gone between two looks.
-fn calls(recording: &Recording) -> HashMap<(Oid, QueryId), Vec<f64>> {
-    let pieces = recording.counters.len() - 1;
+fn calls(looks: &[(Timestamp, &[StatementCounters])]) -> HashMap<(Oid, QueryId), Vec<f64>> {
+    let pieces = looks.len() - 1;
     let mut last: HashMap<(Oid, QueryId), (usize, StatementCounters)> = HashMap::new();
     let mut calls: HashMap<(Oid, QueryId), Vec<f64>> = HashMap::new();
-    for (look, counters) in recording.counters.iter().enumerate() {
-        for row in &counters.rows {
+    for (look, (_, rows)) in looks.iter().enumerate() {
+        for row in *rows {
             let key = (row.database, row.query_id);
             let before = last.insert(key, (look, *row));
             let Some(piece) = look.checked_sub(1) else {
@@ -292,7 +308,7 @@ mod tests {
             counters: (0..).zip(looks).map(counters).collect(),
             ..Recording::empty(server)
         };
-        let counted = calls(&recording).remove(&(Oid(1), QueryId(1)));
+        let counted = calls(&looks_at_counters(&recording)).remove(&(Oid(1), QueryId(1)));
         let counted: Vec<Option<f64>> = counted
             .iter()
             .flatten()

@@ -3,12 +3,18 @@
 #![expect(clippy::doc_markdown, reason = "these comments are the help texts")]
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::daemon::config::LogFormat;
 use crate::system::Naming;
+use crate::time::{Span, Timestamp};
+
+/// An event may lie so far ahead of this machine's clock.
+const AHEAD: Span = Span::from_secs(3_600);
 
 /// Finds which system's arrival made whose latency grow on a shared PostgreSQL.
 ///
@@ -57,6 +63,21 @@ Examples:
   pgjam now --format json | jq '.chains[0].signature.text'
   pgjam now --format svg --output jam.svg";
 
+const RECORD_HELP: &str = "A configuration:
+  data_dir = \"/var/lib/pgjam\"        # a recording goes to data_dir/NAME
+  [defaults]                           # for all servers; each may say otherwise
+  budget = \"2%\"                      # of the server's time
+  raw_age = \"14d\"                    # also raw_bytes, rollup_age, rollup_bytes
+  [servers.prod-7]
+  dsn = \"host=db7 dbname=app user=pgjam\"   # the password belongs into ~/.pgpass
+  [http]
+  listen = \"127.0.0.1:7487\"
+
+Examples:
+  pgjam record --dsn 'service=prod' --to /var/lib/pgjam/prod
+  pgjam record --config pgjam.toml --check-config
+  pgjam record --print-systemd-unit > /etc/systemd/system/pgjam.service";
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Who waits for whom, this instant.
@@ -74,18 +95,31 @@ pub(super) enum Command {
     #[command(after_help = "Examples:
   pgjam diagnose --dsn postgres://oncall@db1/app
   pgjam diagnose --dsn 'service=prod' --duration 5m --html jam.html
+  pgjam diagnose prod-7
   PGHOST=db1 pgjam diagnose --event 'county 12 onboarded@2026-11-23T14:03:00Z'")]
     Diagnose(DiagnoseArgs),
-    /// Watch without an end, into a recording; goes on when the server comes back.
+    /// Watch without an end, into recordings; goes on when a server comes back.
     ///
     /// Made to be started once, by systemd or in a tmux, and to be there when the incident is over:
-    /// `pgjam report FOLDER` says what it saw. Lost connections are tried again, after pauses of
-    /// up to 30 s, and counted. SIGTERM or Ctrl-C ends it.
-    #[command(after_help = "Example:
-  pgjam record --dsn 'service=prod' --to /var/lib/pgjam/prod")]
+    /// `pgjam report` says what it saw. The servers come from a configuration, each watched for
+    /// itself, or it is one with --dsn and --to. Lost connections are tried again, after pauses of
+    /// up to 30 s, and counted. SIGHUP reads the configuration again; SIGTERM or Ctrl-C ends it.
+    ///
+    /// What somebody has to mend (a password, a GRANT, the folder of another server) ends the
+    /// watch of --dsn as it starts. With a configuration it is told, and tried again after up to
+    /// 5 min, since the other servers are watched all the same.
+    #[command(after_help = RECORD_HELP)]
     Record(RecordArgs),
     /// The same verdict from a recording, without a server.
     Report(ReportArgs),
+    /// Declare that something happened that no tick sees: a deployment, an onboarding.
+    ///
+    /// It becomes part of the recording, also while a daemon writes into it, and every report
+    /// holds latency against it.
+    #[command(after_help = "Examples:
+  pgjam event 'deploy api 4.2' prod-7
+  pgjam event 'county 12 onboarded' --at 2026-11-23T14:03:00Z --to /var/lib/pgjam/prod")]
+    Event(EventArgs),
     /// What this role may see on this server, and the statements that grant the rest.
     Doctor(ConnectArgs),
     /// A throw-away PostgreSQL with a workload whose truth is known.
@@ -99,18 +133,26 @@ pub(super) enum Command {
 
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct ConnectArgs {
+    /// The server, by its name in the configuration or as a connection string.
+    #[arg(value_name = "SERVER", conflicts_with = "dsn")]
+    pub(super) server: Option<String>,
     /// Where: a URL or key=value string as psql takes it. PG* variables, ~/.pgpass and service
     /// files count too.
     #[arg(long, short, value_name = "DSN")]
     pub(super) dsn: Option<String>,
+    /// The configuration that names servers. [default: $PGJAM_CONFIG,
+    /// ~/.config/pgjam/config.toml, /etc/pgjam/config.toml]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct NamingArgs {
     /// How a system is named, first that says something wins: application_name, role,
-    /// database, client_addr, tag:KEY (a sqlcommenter tag).
-    #[arg(long, value_name = "KEYS", default_value_t = Naming::default())]
-    pub(super) system_by: Naming,
+    /// database, client_addr, tag:KEY (a sqlcommenter tag). [default: the server's in the
+    /// configuration, else application_name,role,database]
+    #[arg(long, value_name = "KEYS")]
+    pub(super) system_by: Option<Naming>,
 }
 
 #[derive(Args, Debug)]
@@ -196,23 +238,61 @@ pub(super) struct DiagnoseArgs {
 
 #[derive(Args, Debug)]
 pub(super) struct RecordArgs {
-    #[command(flatten)]
-    pub(super) connect: ConnectArgs,
-    /// Where the recording goes; one that is there is gone on with.
+    /// The configuration that names the servers to watch. [default: $PGJAM_CONFIG,
+    /// ~/.config/pgjam/config.toml, /etc/pgjam/config.toml]
+    #[arg(long, value_name = "FILE", conflicts_with = "to")]
+    pub(super) config: Option<PathBuf>,
+    /// Say what is wrong with the configuration, or how it was understood, and end.
+    #[arg(long, conflicts_with = "to")]
+    pub(super) check_config: bool,
+    /// Without a configuration: the one server to watch, as psql takes it.
+    #[arg(long, short, value_name = "DSN", requires = "to")]
+    pub(super) dsn: Option<String>,
+    /// Without a configuration: where the recording goes; one that is there is gone on with.
     #[arg(long, value_name = "FOLDER")]
-    pub(super) to: PathBuf,
-    /// Looks per second, 1 to 100; fewer where they would take more than 2 % of the server's
-    /// time.
-    #[arg(long, default_value_t = 10.0, value_parser = hertz)]
-    pub(super) hz: f64,
+    pub(super) to: Option<PathBuf>,
+    /// Without a configuration: looks per second, 1 to 100, instead of 1 while nobody waits for a
+    /// lock and 10 as soon as somebody does; fewer where they would take more than 2 % of the
+    /// server's time.
+    #[arg(long, value_parser = hertz, requires = "to")]
+    pub(super) hz: Option<f64>,
     #[command(flatten)]
     pub(super) naming: NamingArgs,
+    /// In which form the log is written. [default: as the configuration says, else human]
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(super) log_format: Option<LogForm>,
+    /// Print a unit for systemd, with what to do with it, and end.
+    #[arg(long, exclusive = true)]
+    pub(super) print_systemd_unit: bool,
+}
+
+/// The forms of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogForm {
+    /// Lines for people.
+    Human,
+    /// A JSON object a line.
+    Json,
+}
+
+impl From<LogForm> for LogFormat {
+    fn from(form: LogForm) -> Self {
+        match form {
+            LogForm::Human => Self::Human,
+            LogForm::Json => Self::Json,
+        }
+    }
 }
 
 #[derive(Args, Debug)]
 pub(super) struct ReportArgs {
-    /// The folder of a recording.
+    /// The folder of a recording, or the name of a server in the configuration.
+    #[arg(value_name = "RECORDING")]
     pub(super) recording: PathBuf,
+    /// The configuration that names servers. [default: $PGJAM_CONFIG,
+    /// ~/.config/pgjam/config.toml, /etc/pgjam/config.toml]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
     #[command(flatten)]
     pub(super) naming: NamingArgs,
     /// Something that happened; may be repeated.
@@ -220,6 +300,26 @@ pub(super) struct ReportArgs {
     pub(super) events: Vec<Event>,
     #[command(flatten)]
     pub(super) output: OutputArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct EventArgs {
+    /// What happened: one line, at most 200 characters.
+    #[arg(value_parser = crate::recording::label)]
+    pub(super) label: Arc<str>,
+    /// The server, by its name in the configuration.
+    #[arg(value_name = "SERVER", required_unless_present = "to")]
+    pub(super) server: Option<String>,
+    /// The folder of the recording, instead of a server's name.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "server")]
+    pub(super) to: Option<PathBuf>,
+    /// When, as 2026-11-23T14:03:00Z. [default: now, by this machine's clock]
+    #[arg(long, value_name = "TIME", value_parser = happened)]
+    pub(super) at: Option<Timestamp>,
+    /// The configuration that names servers. [default: $PGJAM_CONFIG,
+    /// ~/.config/pgjam/config.toml, /etc/pgjam/config.toml]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -265,8 +365,8 @@ pub(super) enum Scenario {
 /// A declared event: what and when.
 #[derive(Clone, Debug)]
 pub(super) struct Event {
-    pub(super) label: String,
-    pub(super) at: crate::time::Timestamp,
+    pub(super) label: Arc<str>,
+    pub(super) at: Timestamp,
 }
 
 fn hertz(text: &str) -> Result<f64, String> {
@@ -305,15 +405,28 @@ fn event(text: &str) -> Result<Event, String> {
     let (label, at) = text
         .rsplit_once('@')
         .ok_or_else(|| "write it as label@2026-11-23T14:03:00Z".to_owned())?;
-    let at: jiff::Timestamp = at
+    Ok(Event {
+        label: crate::recording::label(label).map_err(|error| error.to_string())?,
+        at: time(at)?,
+    })
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    let at: jiff::Timestamp = text
         .trim()
         .parse()
-        .map_err(|_| format!("'{at}' is no time such as 2026-11-23T14:03:00Z"))?;
-    let at = crate::time::Timestamp::from_micros(at.as_microsecond());
-    Ok(Event {
-        label: label.trim().to_owned(),
-        at,
-    })
+        .map_err(|_| format!("'{text}' is no time such as 2026-11-23T14:03:00Z"))?;
+    Ok(Timestamp::from_micros(at.as_microsecond()))
+}
+
+/// Reads a time that is not yet to come; this machine's clock may be behind the server's.
+fn happened(text: &str) -> Result<Timestamp, String> {
+    let at = time(text)?;
+    let soon = jiff::Timestamp::now().as_microsecond() + AHEAD.as_micros();
+    if at.as_micros() > soon {
+        return Err("is yet to come".to_owned());
+    }
+    Ok(at)
 }
 
 #[cfg(test)]
@@ -344,7 +457,7 @@ mod tests {
     fn an_event_may_have_an_at_sign_in_its_label() {
         let told = event("deploy api@v2@1970-01-01T00:00:01Z").unwrap();
         assert_eq!(
-            (told.label.as_str(), told.at.as_micros()),
+            (&*told.label, told.at.as_micros()),
             ("deploy api@v2", 1_000_000)
         );
         assert!(event("deploy").is_err());

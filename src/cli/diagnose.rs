@@ -4,57 +4,53 @@ use std::path::Path;
 
 use crate::attribution;
 use crate::cli::Done;
-use crate::cli::args::{DiagnoseArgs, Event, Format, OutputArgs, ReportArgs};
+use crate::cli::args::{DiagnoseArgs, Format, OutputArgs, ReportArgs};
 use crate::cli::exit::Failure;
 use crate::cli::screen::Screen;
-use crate::cli::watch::{ENDING, Watch, block_on, ctrl_c, folder, reach, tell_recording};
+use crate::cli::servers::{self, Chosen};
+use crate::cli::watch::{Watched, block_on, ctrl_c, declared, folder, tell_recording};
+use crate::daemon::watch::reach;
 use crate::recording::Recording;
 use crate::report::{Report, html, json, svg, text};
-use crate::sample::Declared;
 use crate::system::Naming;
 
 /// Watches a server and says what it saw.
 pub(super) fn run(args: &DiagnoseArgs, screen: &Screen) -> Done {
-    let dsn = args.connect.dsn.as_deref();
+    let chosen = Chosen::of(&args.connect)?;
+    let naming = chosen.naming(&args.naming);
+    let target = chosen.target(screen)?;
     let folder = block_on(async {
-        let reached = reach(dsn, screen).await?;
+        let reached = reach(target).await?;
         for missing in &reached.checkup.missing {
             screen.note(&format!("note: {}: {}", missing.what, missing.consequence));
         }
         let folder = folder(&args.watch)?;
-        let watch = Watch {
-            duration: Some(args.duration),
+        let watched = Watched {
+            duration: args.duration,
             hz: args.watch.hz,
-            naming: &args.naming.system_by,
+            naming: &naming,
             events: &args.events,
-            ending: ENDING,
         };
-        watch.run(&folder, &reached, screen, ctrl_c()).await?;
+        watched.run(&folder, &reached, screen, ctrl_c()).await?;
         reached.session.close().await;
         Ok(folder)
     })?;
     let recording = Recording::open(&folder)?;
-    let report = conclude(&recording, &args.naming.system_by);
+    let report = conclude(&recording, &naming);
     // First, since a file that cannot be written must not hide where the rest is.
     tell_recording(screen, &folder);
     deliver(&report, &args.output, screen)
 }
 
 /// Says what a recording holds.
-pub(super) fn report(args: ReportArgs, screen: &Screen) -> Done {
-    let mut recording = Recording::open(&args.recording)?;
-    recording
-        .declared
-        .extend(args.events.into_iter().map(declared));
-    let report = conclude(&recording, &args.naming.system_by);
+pub(super) fn report(args: &ReportArgs, screen: &Screen) -> Done {
+    let (folder, settings) = servers::recording(&args.recording, args.config.as_deref())?;
+    let mut recording = Recording::open(&folder)?;
+    recording.declared.extend(args.events.iter().map(declared));
+    let naming = args.naming.system_by.clone();
+    let naming = naming.or(settings.map(|settings| settings.system_by));
+    let report = conclude(&recording, &naming.unwrap_or_default());
     deliver(&report, &args.output, screen)
-}
-
-fn declared(event: Event) -> Declared {
-    Declared {
-        at: event.at,
-        label: event.label.into(),
-    }
 }
 
 /// Draws the conclusions and words them.

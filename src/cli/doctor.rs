@@ -4,18 +4,15 @@ use crate::cli::Done;
 use crate::cli::args::ConnectArgs;
 use crate::cli::exit::Failure;
 use crate::cli::screen::{Screen, safe};
+use crate::cli::servers::Chosen;
 use crate::cli::watch::block_on;
-use crate::connect::{Environment, Target};
 use crate::doctor::Checkup;
 use crate::pg::Version;
 
 /// Prints the preflight.
 pub(super) fn run(args: &ConnectArgs, screen: &Screen) -> Done {
+    let target = Chosen::of(args)?.target(screen)?;
     let (address, checkup) = block_on(async {
-        let target = Target::resolve(args.dsn.as_deref(), &Environment::from_process())?;
-        for notice in target.notices() {
-            screen.note(notice);
-        }
         let session = target.connect().await?;
         let checkup = Checkup::run(session.client()).await?;
         let address = session.address().to_owned();

@@ -4,6 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::connect::{ConnectError, ConnectErrorKind};
+use crate::daemon::DaemonError;
+use crate::daemon::config::ConfigError;
+use crate::daemon::http::HttpError;
+use crate::daemon::watch::WatchError;
 use crate::doctor::DoctorError;
 use crate::lab::LabError;
 use crate::recording::RecordingError;
@@ -14,7 +18,7 @@ pub(super) const HELP: &str = "Exit codes:
   0  an answer was given, whatever it is
   1  a defect in pgjam, an error of the machine it runs on, or a question that
      the server refuses
-  2  the command line, a connection string or a setting cannot be used
+  2  the command line, the configuration or a connection string cannot be used
   3  the server cannot be reached, or has no room for another connection
   4  the server refuses the role: wrong password, no such database, TLS
   5  the role sees too little; the GRANT that helps is printed
@@ -53,6 +57,12 @@ pub(super) enum Failure {
     /// A recording could not be read or written.
     #[error(transparent)]
     Recording(#[from] RecordingError),
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// HTTP cannot be spoken.
+    #[error(transparent)]
+    Http(HttpError),
     /// The lab could not run.
     #[error(transparent)]
     Lab(#[from] LabError),
@@ -79,7 +89,8 @@ impl Failure {
     /// Gives the documented exit code.
     pub(super) fn code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Io { .. } => 1,
+            Self::Io { .. } | Self::Http(HttpError::Listen { .. }) => 1,
+            Self::Config(_) | Self::Http(HttpError::Setting { .. } | HttpError::File { .. }) => 2,
             Self::Connect(error) => of_connect(error.kind()),
             Self::Doctor(_) => 7,
             Self::Sample(error) | Self::Lost { error, .. } => of_sample(error),
@@ -89,6 +100,31 @@ impl Failure {
             Self::Lab(_) => 9,
             Self::Interrupted => 130,
         })
+    }
+}
+
+impl From<WatchError> for Failure {
+    fn from(error: WatchError) -> Self {
+        match error {
+            WatchError::Connect(error) => Self::Connect(error),
+            WatchError::Doctor(error) => Self::Doctor(error),
+            WatchError::Missing(said) => Self::Missing(said),
+            WatchError::TooOld(said) => Self::TooOld(said),
+            WatchError::Sample(error) => Self::Sample(error),
+            WatchError::Lost { error, kept } => Self::Lost { error, kept },
+            WatchError::Recording(error) => Self::Recording(error),
+            WatchError::Interrupted => Self::Interrupted,
+        }
+    }
+}
+
+impl From<DaemonError> for Failure {
+    fn from(error: DaemonError) -> Self {
+        match error {
+            DaemonError::Watch(error) => error.into(),
+            DaemonError::Http(error) => Self::Http(error),
+            DaemonError::Signals(error) => Self::io("cannot wait for signals")(error),
+        }
     }
 }
 

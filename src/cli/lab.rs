@@ -9,8 +9,9 @@ use crate::cli::args::{LabArgs, Scenario};
 use crate::cli::diagnose::{conclude, deliver};
 use crate::cli::exit::Failure;
 use crate::cli::screen::Screen;
-use crate::cli::watch::{ENDING, Watch, block_on, folder, reach, tell_recording};
+use crate::cli::watch::{Watched, block_on, folder, tell_recording};
 use crate::connect::{Environment, Target};
+use crate::daemon::watch::reach;
 use crate::lab::Config;
 use crate::lab::rollout::{Phases, Rollout, Running, Variant};
 use crate::lab::server::{self, ThrowAway};
@@ -127,16 +128,16 @@ fn watch(
         std::thread::sleep(Duration::from_millis(50));
     }
     block_on(async {
-        let reached = reach(Some(dsn), screen).await?;
+        let target = Target::resolve(Some(dsn), &Environment::from_process())?;
+        let reached = reach(target).await?;
         let folder = folder(&args.watch)?;
-        let watch = Watch {
-            duration: Some(running.phase().left_in_all),
+        let watched = Watched {
+            duration: running.phase().left_in_all,
             hz: args.watch.hz,
             naming: &Naming::default(),
             events: &[],
-            ending: ENDING,
         };
-        watch
+        watched
             .run(&folder, &reached, screen, std::future::pending())
             .await?;
         reached.session.close().await;

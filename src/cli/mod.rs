@@ -8,11 +8,14 @@
 mod args;
 mod diagnose;
 mod doctor;
+mod event;
 mod exit;
 mod lab;
+mod log;
 mod now;
 mod record;
 mod screen;
+mod servers;
 mod watch;
 
 use std::process::ExitCode;
@@ -32,7 +35,8 @@ pub fn run() -> ExitCode {
         Command::Now(args) => now::run(&args, &screen),
         Command::Diagnose(args) => diagnose::run(&args, &screen),
         Command::Record(args) => record::run(&args, &screen),
-        Command::Report(args) => diagnose::report(args, &screen),
+        Command::Report(args) => diagnose::report(&args, &screen),
+        Command::Event(args) => event::run(&args, &screen),
         Command::Doctor(args) => doctor::run(&args, &screen),
         Command::Lab(args) => lab::run(&args, &screen),
         Command::Completions { shell } => {

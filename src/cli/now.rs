@@ -4,7 +4,10 @@ use crate::cli::Done;
 use crate::cli::args::{GraphFormat, NowArgs};
 use crate::cli::exit::Failure;
 use crate::cli::screen::Screen;
-use crate::cli::watch::{LAST_NAMES, block_on, reach, rights};
+use crate::cli::servers::Chosen;
+use crate::cli::watch::{block_on, rights};
+use crate::connect::Target;
+use crate::daemon::watch::{LAST_NAMES, reach};
 use crate::graph::WaitGraph;
 use crate::graph::view::{GraphView, Vocabulary};
 use crate::names::{Names, Statements};
@@ -14,8 +17,9 @@ use crate::system::Naming;
 
 /// Looks once and shows the graph.
 pub(super) fn run(args: &NowArgs, screen: &Screen) -> Done {
-    let dsn = args.connect.dsn.as_deref();
-    let (view, rights) = block_on(look(dsn, &args.naming.system_by, screen))?;
+    let chosen = Chosen::of(&args.connect)?;
+    let naming = chosen.naming(&args.naming);
+    let (view, rights) = block_on(look(chosen.target(screen)?, &naming))?;
     let text = match args.format {
         GraphFormat::Text => first_screen::with_tree(&view, rights.as_ref(), screen.style()),
         GraphFormat::Json => json::render_graph(&view),
@@ -31,12 +35,8 @@ pub(super) fn run(args: &NowArgs, screen: &Screen) -> Done {
 }
 
 /// Gives the graph, and what this role may do to the sessions of others.
-async fn look(
-    dsn: Option<&str>,
-    naming: &Naming,
-    screen: &Screen,
-) -> Result<(GraphView, Option<Rights>), Failure> {
-    let reached = reach(dsn, screen).await?;
+async fn look(target: Target, naming: &Naming) -> Result<(GraphView, Option<Rights>), Failure> {
+    let reached = reach(target).await?;
     let tag_keys = naming.tags().iter().map(ToString::to_string).collect();
     let options = Options {
         tag_keys,

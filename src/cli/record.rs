@@ -1,153 +1,130 @@
-//! `pgjam record`: a watch without an end, which goes on when the server comes back.
-//!
-//! ```text
-//!  reach ─▶ watch ─▶ lost ─▶ pause, longer each time ─▶ reach ─▶ …
-//! ```
-//! At the first start whatever an operator has to mend ends it at once. Later only what concerns
-//! the recording itself does: a role that was locked out and a server that moved come back.
+//! `pgjam record`: the daemon, from the command line.
 
-use std::time::{Duration, Instant};
-
-use rand::RngExt as _;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use std::fmt::Write as _;
+use std::path::Path;
 
 use crate::cli::Done;
 use crate::cli::args::RecordArgs;
 use crate::cli::exit::Failure;
-use crate::cli::screen::Screen;
-use crate::cli::watch::{Watch, block_on, reach};
-use crate::connect::ConnectErrorKind;
-use crate::recording::Recorder;
-
-/// How soon it tries again, and how long it waits at most in the end.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
-
-/// How long the end may take on the server: whoever sends SIGTERM wants it gone.
-const ENDING: Duration = Duration::from_secs(1);
+use crate::cli::log;
+use crate::cli::screen::{Screen, safe};
+use crate::connect::{Environment, Target};
+use crate::daemon::config::{Config, Dsn, Log, Settings};
+use crate::daemon::{self, DaemonError, Plan};
+use crate::sample::pace::Cadence;
 
 /// Watches until it is told to stop.
 pub(super) fn run(args: &RecordArgs, screen: &Screen) -> Done {
-    block_on(async {
-        let stop = told_to_stop()?;
-        let mut pause = PAUSES.0;
-        let mut recorder = None;
-        let ended = loop {
-            let begun = Instant::now();
-            let Err(failure) = once(args, screen, &stop, &mut recorder).await else {
-                break Ok(());
-            };
-            if !is_passing(&failure, recorder.is_none()) {
-                break Err(failure);
+    if args.print_systemd_unit {
+        return screen.answer(daemon::SYSTEMD_UNIT, None);
+    }
+    let plan = plan(args)?;
+    let mut wanted = Log::default();
+    if let Plan::Configured(config) = &plan {
+        if args.check_config {
+            for notice in &config.notices {
+                screen.note(&format!("note: {notice}"));
             }
-            // A server that lets us in and drops us at once is not to be knocked at twice a second.
-            if begun.elapsed() > PAUSES.1 {
-                pause = PAUSES.0;
-            }
-            let wait = pause.mul_f64(rand::rng().random_range(0.5..1.0));
-            let seconds = wait.as_secs_f64();
-            screen.note(&format!("{failure}\n  trying again in {seconds:.1} s"));
-            tokio::select! {
-                () = until_true(stop.clone()) => break Ok(()),
-                () = tokio::time::sleep(wait) => {}
-            }
-            pause = (pause * 2).min(PAUSES.1);
+            config.http.check().map_err(DaemonError::Http)?;
+            return screen.answer(&safe(&page(config)), None);
+        }
+        wanted = config.log;
+    }
+    wanted.format = args.log_format.map_or(wanted.format, Into::into);
+    log::begin(wanted, screen.is_quiet());
+    if let Plan::Configured(config) = &plan {
+        for notice in &config.notices {
+            tracing::warn!("{notice}");
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::io("cannot start the runtime"))?;
+    let ended = runtime.block_on(daemon::run(plan));
+    // Whoever is late, as for a disk that hangs, is not waited for any longer.
+    std::mem::forget(runtime);
+    Ok(ended?)
+}
+
+/// Understands what is to be watched.
+fn plan(args: &RecordArgs) -> Result<Plan, Failure> {
+    let Some(to) = &args.to else {
+        let file = args.config.clone().map_or_else(Config::find, Ok)?;
+        return Ok(Plan::Configured(Box::new(Config::read(&file)?)));
+    };
+    let mut settings = Settings::usual(args.dsn.clone().map(Dsn::new), to.clone());
+    if let Some(hz) = args.hz {
+        settings.cadence = Cadence::Fixed(hz);
+    }
+    if let Some(naming) = &args.naming.system_by {
+        settings.system_by = naming.clone();
+    }
+    Ok(Plan::One(name_of(to), Box::new(settings)))
+}
+
+/// Names the one server after its folder.
+fn name_of(folder: &Path) -> String {
+    let name = folder.file_name().unwrap_or(folder.as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
+/// Words a configuration as it was understood.
+fn page(config: &Config) -> String {
+    let count = config.servers.len();
+    let plural = if count == 1 { "" } else { "s" };
+    let mut page = format!(
+        "{} can be used: {count} server{plural}\n",
+        config.file.display()
+    );
+    for (name, settings) in &config.servers {
+        let dsn = settings.dsn.as_ref().map(Dsn::as_str);
+        let address = Target::resolve(dsn, &Environment::from_process()).map_or_else(
+            |error| format!("cannot be reached: {error}"),
+            |target| target.address(),
+        );
+        let pace = match settings.cadence {
+            Cadence::Fixed(hz) => format!("{hz} a second"),
+            Cadence::ByNeed(need) => format!(
+                "{} a second, {} while somebody waits for a lock",
+                need.quiet, need.busy
+            ),
         };
-        ended.and(recorder.map_or(Ok(()), |recorder| Ok(recorder.finish()?)))
-    })
-}
-
-/// Reaches the server and watches it until it is lost, or it is time to stop.
-///
-/// The recording outlives the connection: rows that wait for a disk wait on.
-async fn once(
-    args: &RecordArgs,
-    screen: &Screen,
-    stop: &watch::Receiver<bool>,
-    recorder: &mut Option<Recorder>,
-) -> Done {
-    let reached = tokio::select! {
-        () = until_true(stop.clone()) => return Ok(()),
-        reached = reach(args.connect.dsn.as_deref(), screen) => reached,
-    };
-    let reached = match (reached, &mut *recorder) {
-        (Ok(reached), _) => reached,
-        (Err(failure), None) => return Err(failure),
-        (Err(failure), Some(recorder)) => {
-            recorder.lose("failed_connections", 1);
-            return Err(failure);
-        }
-    };
-    let (address, folder) = (reached.session.address(), args.to.display());
-    screen.note(&format!("watching {address} into {folder}"));
-    let recorder = match recorder {
-        Some(recorder) => {
-            recorder.found_again(&reached.server)?;
-            recorder
-        }
-        None => recorder.insert(Recorder::create(&args.to, &reached.server)?),
-    };
-    let watch = Watch {
-        duration: None,
-        hz: args.hz,
-        naming: &args.naming.system_by,
-        events: &[],
-        ending: ENDING,
-    };
-    let stop = until_true(stop.clone());
-    match watch.go_on(recorder, &reached, screen, stop).await {
-        Ok(()) | Err(Failure::Interrupted) => {
-            reached.session.close().await;
-            Ok(())
-        }
-        Err(failure) => {
-            recorder.lose("lost_connections", 1);
-            Err(failure)
+        let kept = settings.retention;
+        let lines = [
+            ("at", address),
+            ("recorded to", settings.to.display().to_string()),
+            ("looks", pace),
+            (
+                "budget",
+                format!("{} % of the server's time", settings.budget * 100.0),
+            ),
+            ("systems by", settings.system_by.to_string()),
+            ("kept raw", format!("{}, {}", kept.raw_bytes, kept.raw_age)),
+            (
+                "rolled up",
+                format!("{}, {}", kept.rollup_bytes, kept.rollup_age),
+            ),
+            ("memory", settings.memory.to_string()),
+        ];
+        let _ = writeln!(page, "\n{name}");
+        for (what, value) in lines {
+            let _ = writeln!(page, "  {what:<12} {value}");
         }
     }
-}
-
-/// Tells whether a failure may pass by itself.
-fn is_passing(failure: &Failure, is_first: bool) -> bool {
-    match failure {
-        Failure::Recording(_) | Failure::Io { .. } | Failure::TooOld(_) => false,
-        Failure::Connect(error) => !is_first || may_be_starting(error.kind()),
-        Failure::Missing(_) => !is_first,
-        _ => true,
+    if let Some(listen) = config.http.listen {
+        let scheme = if config.http.cert.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let guard = match (&config.http.token_file, &config.http.client_ca) {
+            (Some(_), Some(_)) => "for whoever has the token and a certificate",
+            (Some(_), None) => "for whoever has the token",
+            (None, Some(_)) => "for whoever has a certificate",
+            (None, None) => "without query texts",
+        };
+        let _ = writeln!(page, "\n{scheme}://{listen}, {guard}");
     }
-}
-
-/// Tells whether a server may just not be there yet, as when a machine boots.
-const fn may_be_starting(kind: ConnectErrorKind) -> bool {
-    matches!(
-        kind,
-        ConnectErrorKind::Unreachable
-            | ConnectErrorKind::TimedOut
-            | ConnectErrorKind::NotReady
-            | ConnectErrorKind::TooManyConnections
-            | ConnectErrorKind::WrongRole
-    )
-}
-
-/// Gives what becomes true when SIGTERM or SIGINT comes.
-fn told_to_stop() -> Result<watch::Receiver<bool>, Failure> {
-    let catch = |kind| signal(kind).map_err(Failure::io("cannot wait for signals"));
-    let mut terminate = catch(SignalKind::terminate())?;
-    let mut interrupt = catch(SignalKind::interrupt())?;
-    let (tell, told) = watch::channel(false);
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        let _ = tell.send(true);
-    });
-    Ok(told)
-}
-
-async fn until_true(mut told: watch::Receiver<bool>) {
-    if told.wait_for(|stop| *stop).await.is_err() {
-        // Whoever would tell is gone, and so is the runtime.
-        std::future::pending::<()>().await;
-    }
+    page
 }

@@ -43,6 +43,11 @@ impl Screen {
         }
     }
 
+    /// Whether only the answer is wanted.
+    pub(super) const fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// How pages are set; colours that cannot be shown are taken out on the way.
     pub(super) const fn style(&self) -> &Style {
         &self.style

@@ -135,6 +135,14 @@ impl Target {
         })
     }
 
+    /// Tells whether a DSN holds a password, and so whether it can be read at all.
+    ///
+    /// # Errors
+    /// As [`Target::resolve`] for what the string itself says.
+    pub fn holds_password(dsn: &str) -> Result<bool, ConnectError> {
+        Ok(Options::parse(dsn)?.get("password").is_some())
+    }
+
     /// Says where this leads: `host:port/database`, several hosts parted by commas;
     /// a socket is named by its folder. There is no password in it.
     #[must_use]

@@ -62,7 +62,10 @@ impl Live {
     /// Tells of a server no more.
     pub fn forget(&self, name: &str) {
         let mut servers = self.servers.write().unwrap_or_else(PoisonError::into_inner);
-        servers.remove(name);
+        if let Some(server) = servers.remove(name) {
+            // Whoever still listens learns why nothing comes any more.
+            server.disconnected("watched no more");
+        }
     }
 
     /// Finds a server.

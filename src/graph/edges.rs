@@ -28,6 +28,15 @@ impl<'a> WaitGraph<'a> {
     ///
     /// Where nobody is sure to be, whoever stands first is: for somebody it has to wait.
     pub(super) fn blamed(&self, wait: &Wait<'_>) -> Vec<NodeIndex> {
+        self.blamed_softly(wait)
+            .into_iter()
+            .map(|soft| soft.node)
+            .collect()
+    }
+
+    /// Gives the same, each with how sure it is that it stands ahead.
+    #[must_use]
+    pub fn blamed_softly(&self, wait: &Wait<'_>) -> Vec<Soft> {
         let queue = &self.targets[wait.target].queue;
         let own = &queue.entries()[wait.place];
         let most = if queue.ahead(wait.place) <= MOST_BLAMED {
@@ -39,12 +48,21 @@ impl<'a> WaitGraph<'a> {
             entry.node != own.node && entry.is_ahead_of(own) == Certainty::Sure
         };
         let modes = queue.backwards(wait.place);
-        let sure: Vec<NodeIndex> = modes
+        let soft = |entry: &Queued<'_>| Soft {
+            node: entry.node,
+            certainty: entry.is_ahead_of(own),
+        };
+        let sure: Vec<Soft> = modes
             .flat_map(|back| back.filter(is_sure).take(most))
-            .map(|entry| entry.node)
+            .map(soft)
             .collect();
         if sure.is_empty() {
-            self.ahead(wait).take(1).collect()
+            let ahead = queue.conflicting(wait.place);
+            ahead
+                .filter(|entry| entry.node != own.node)
+                .take(1)
+                .map(soft)
+                .collect()
         } else {
             sure
         }

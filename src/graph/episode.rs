@@ -183,14 +183,18 @@ fn span(ms: f64) -> Span {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sample::PaceReason;
 
     fn tick(ms: i64) -> Tick {
         Tick {
             at: Timestamp::from_micros(ms * 1_000),
             span: Span::from_millis(500),
+            place: Span::from_millis(500),
             server: Span::ZERO,
             missed: 0,
             deadlock_timeout: Tick::DEADLOCK_TIMEOUT,
+            period: Span::from_millis(100),
+            pace: PaceReason::Fixed,
         }
     }
 

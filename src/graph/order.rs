@@ -37,6 +37,18 @@ pub enum Certainty {
     Unknown,
 }
 
+impl Certainty {
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sure => "sure",
+            Self::NearTie => "near tie",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// A waiting entry in its place.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Placed<'a> {

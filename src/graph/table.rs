@@ -112,6 +112,16 @@ impl Basis {
             Self::Inferred => "inferred",
         }
     }
+
+    /// Reads that word; what is none of them was not measured.
+    #[must_use]
+    pub fn from_name(name: &str) -> Self {
+        if name == Self::Measured.name() {
+            Self::Measured
+        } else {
+            Self::Inferred
+        }
+    }
 }
 
 impl WaitGraph<'_> {

@@ -5,7 +5,7 @@
 use super::*;
 use crate::graph::{Table, WaitGraph};
 use crate::pg::{Backend, Pid, Xid};
-use crate::sample::{Name, NameKind, Session, Snapshot, State, StatementText, Tick};
+use crate::sample::{Name, NameKind, PaceReason, Session, Snapshot, State, StatementText, Tick};
 use crate::statement;
 use crate::time::{Span, Timestamp};
 
@@ -149,9 +149,12 @@ impl Wait2 {
             tick: Tick {
                 at: NOW,
                 span: Span::from_millis(100),
+                place: Span::from_millis(100),
                 server: Span::ZERO,
                 missed: 0,
                 deadlock_timeout: Tick::DEADLOCK_TIMEOUT,
+                period: Span::from_millis(100),
+                pace: PaceReason::Fixed,
             },
             sessions: vec![session(1, "select 1"), session(2, self.text)],
             locks,

@@ -24,9 +24,20 @@ pub(super) struct Place {
 impl Place {
     /// Names the next part of a table in the partition of an hour, and makes its folder.
     fn next_part(&mut self, table: &str, hour: i64) -> Result<PathBuf, RecordingError> {
+        let folder = self.hour(table, hour)?;
+        Ok(folder.join(self.next_name()))
+    }
+
+    /// Makes the folder of the partition that a row with a time of its own lies in.
+    pub(super) fn partition<R: Row>(&self, row: &R) -> Result<PathBuf, RecordingError> {
+        self.hour(R::TABLE, hour_of(row.at().unwrap_or_default()))
+    }
+
+    /// Makes the folder of the partition of an hour.
+    fn hour(&self, table: &str, hour: i64) -> Result<PathBuf, RecordingError> {
         let folder = self.folder.join(table).join(place(&self.slug, hour));
         make_folder(&folder)?;
-        Ok(folder.join(self.next_name()))
+        Ok(folder)
     }
 
     /// Gives a name that no part has yet.

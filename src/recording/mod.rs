@@ -43,6 +43,9 @@
 //!   the rest was the same. Its parts stay as they are until they are merged.
 
 mod buffer;
+mod charge;
+mod declare;
+mod event;
 mod files;
 mod format;
 mod merge;
@@ -64,6 +67,9 @@ use std::path::PathBuf;
 use crate::sample::{Counters, Declared, Loss, Name, Server, Snapshot, StatementText};
 use crate::time::Span;
 
+pub use self::charge::{Account, Charge, Edge, Minute, RolledUp};
+pub use self::declare::{LabelError, declare, label};
+pub use self::event::Event;
 pub use self::recorder::{Disk, Recorder};
 pub use self::window::Window;
 pub use self::writer::Writer;
@@ -85,6 +91,10 @@ pub struct Recording {
     pub declared: Vec<Declared>,
     /// What was lost.
     pub losses: Vec<Loss>,
+    /// What remains of the minutes before the first tick.
+    pub minutes: Vec<RolledUp>,
+    /// What was seen to happen.
+    pub events: Vec<Event>,
 }
 
 impl Recording {
@@ -99,6 +109,8 @@ impl Recording {
             names: Vec::new(),
             declared: Vec::new(),
             losses: Vec::new(),
+            minutes: Vec::new(),
+            events: Vec::new(),
         }
     }
 }
@@ -118,6 +130,14 @@ pub enum Entry {
     Declared(Declared),
     /// Something lost.
     Loss(Loss),
+    /// Whose time at a tick went where.
+    Charges(Vec<Charge>),
+    /// Who stood in whose way at a tick.
+    Edges(Vec<Edge>),
+    /// What remains of a minute.
+    Minute(Box<RolledUp>),
+    /// Something seen to happen.
+    Event(Event),
     /// The same server, found again.
     Server(Server),
 }

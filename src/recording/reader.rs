@@ -6,9 +6,10 @@ use std::hash::Hash;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::charge::{Charge, Minute, RolledUp};
 use super::format::{self, FORMAT, MANIFEST, Manifest};
 use super::partition::{self, Partition, day_of, entries, hour_of, partitions};
-use super::rows::{Look, Row, Stamped, TickRow};
+use super::rows::{Look, PerMinute, Row, Stamped, TickRow};
 use super::seen::{LockRow, SessionRow};
 use super::tables::KINDS;
 use super::window::{self, MOST_ROWS, Size, Window};
@@ -70,6 +71,9 @@ impl Recording {
         }
         let names: Vec<Name> = last_of_each(parts.of_days(alone));
         let declared = parts.rows();
+        let events = parts.rows();
+        let first = snapshots.first().map(|snapshot| snapshot.tick.at);
+        let minutes = minutes(&mut parts, first);
         let mut losses: Vec<Loss> = parts.rows();
         let at = snapshots
             .last()
@@ -94,6 +98,8 @@ impl Recording {
             names,
             declared,
             losses,
+            minutes,
+            events,
         })
     }
 }
@@ -182,6 +188,37 @@ fn of_hour(parts: &mut Parts<'_>, hour: i64, orphans: &mut Vec<Timestamp>) -> Ve
     let mut snapshots: Vec<Snapshot> = snapshots.into_values().collect();
     snapshots.iter_mut().for_each(Snapshot::arrange);
     snapshots
+}
+
+/// Reads what remains of the minutes before the first tick.
+fn minutes(parts: &mut Parts<'_>, first_tick: Option<Timestamp>) -> Vec<RolledUp> {
+    let mut minutes: Vec<RolledUp> = Vec::new();
+    for minute in parts.rows::<Minute>() {
+        if first_tick.is_none_or(|first| minute.until <= first) {
+            minutes.push(RolledUp {
+                minute,
+                cells: Vec::new(),
+                counters: Vec::new(),
+            });
+        }
+    }
+    minutes.sort_by_key(|rolled| rolled.minute.at);
+    if minutes.is_empty() {
+        return minutes;
+    }
+    for PerMinute(cell) in parts.rows::<PerMinute<Charge>>() {
+        if let Ok(place) = minutes.binary_search_by_key(&cell.at, |rolled| rolled.minute.at) {
+            minutes[place].cells.push(cell);
+        }
+    }
+    for PerMinute(row) in parts.rows::<PerMinute<StatementCounters>>() {
+        // A look that ends a minute is that minute's.
+        let place = minutes.partition_point(|rolled| rolled.minute.until < row.at);
+        if let Some(rolled) = minutes.get_mut(place).filter(|it| it.minute.at <= row.at) {
+            rolled.counters.push(row);
+        }
+    }
+    minutes
 }
 
 fn counters(parts: &mut Parts<'_>) -> Vec<Counters> {

@@ -7,8 +7,11 @@ use parquet::basic::Encoding;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::charge::{Charge, Edge, Minute};
+use super::event::Event;
 use crate::sample::{
-    Declared, Loss, Name, Prepared, SafeSnapshotWait, StatementCounters, StatementText, Tick,
+    Declared, Loss, Name, PaceReason, Prepared, SafeSnapshotWait, StatementCounters, StatementText,
+    Tick,
 };
 use crate::time::{Span, Timestamp};
 
@@ -107,16 +110,34 @@ pub(super) struct Stamped<R> {
     pub(super) row: R,
 }
 
+/// A row of the samples' grain, of a kind that is summed by the minute too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct PerTick<R>(pub(super) R);
+
+/// A row of which there is one a minute.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct PerMinute<R>(pub(super) R);
+
 /// A [`Tick`] with units in its names.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct TickRow {
     pub(super) at: Timestamp,
     pub(super) span_us: Span,
+    /// Younger than the format: a tick stood for the time before it.
+    pub(super) place_us: Option<Span>,
     pub(super) server_us: Span,
     pub(super) missed: u32,
     /// Younger than the format.
     #[serde(default = "usual_deadlock_timeout")]
     pub(super) deadlock_timeout_us: Span,
+    /// Younger than the format.
+    #[serde(default)]
+    pub(super) period_us: Span,
+    /// Younger than the format.
+    #[serde(default)]
+    pub(super) pace: PaceReason,
 }
 
 fn usual_deadlock_timeout() -> Span {
@@ -128,16 +149,22 @@ impl From<Tick> for TickRow {
         let Tick {
             at,
             span,
+            place,
             server,
             missed,
             deadlock_timeout,
+            period,
+            pace,
         } = tick;
         Self {
             at,
             span_us: span,
+            place_us: Some(place),
             server_us: server,
             missed,
             deadlock_timeout_us: deadlock_timeout,
+            period_us: period,
+            pace,
         }
     }
 }
@@ -147,16 +174,22 @@ impl From<TickRow> for Tick {
         let TickRow {
             at,
             span_us,
+            place_us,
             server_us,
             missed,
             deadlock_timeout_us,
+            period_us,
+            pace,
         } = row;
         Self {
             at,
             span: span_us,
+            place: place_us.unwrap_or(span_us),
             server: server_us,
             missed,
             deadlock_timeout: deadlock_timeout_us,
+            period: period_us,
+            pace,
         }
     }
 }
@@ -193,8 +226,8 @@ macro_rules! table {
 pub(super) use table;
 
 table! { TickRow, "ticks", |row| Some(row.at), [
-    at: kind::ticking(); span_us: few(Int64); server_us: SPAN; missed: few(UInt32);
-    deadlock_timeout_us: few(Int64);
+    at: kind::ticking(); span_us: SPAN; place_us: SPAN, null; server_us: SPAN;
+    missed: few(UInt32); deadlock_timeout_us: few(Int64); period_us: few(Int64); pace: few(Utf8);
 ] }
 
 table! { Stamped<Prepared>, "prepared", |row| Some(row.at), [
@@ -217,6 +250,60 @@ table! { StatementCounters, "counters", |row| Some(row.at), [
         rows.sort_by_key(|row| (row.database, row.query_id, row.at));
     }
 }
+
+table! { PerMinute<StatementCounters>, "minute_counters", |row| Some(row.0.at), [
+    at: kind::time(); database: few(UInt32); query_id: few(Int64); calls: growing(Int64), null;
+    exec_ms: noisy(Float64); rows: growing(Int64); blocks_hit: growing(Int64);
+    blocks_read: growing(Int64); wal_bytes: growing(Int64);
+]
+    fn arrange(rows: &mut [&Self]) {
+        rows.sort_by_key(|row| (row.0.database, row.0.query_id, row.0.at));
+    }
+}
+
+macro_rules! charges {
+    ($row:ty, $name:literal) => {
+        table! { $row, $name, |row| Some(row.0.at), [
+            at: kind::time(); database: few(UInt32), null; statement: few(UInt64), null;
+            system: few(Utf8), null; class: few(Utf8); table: few(Utf8), null; held: few(Utf8), null;
+            basis: few(Utf8), null; lock_type: few(Utf8), null; lock_mode: few(Utf8), null;
+            blocker: few(Utf8); blocker_system: few(Utf8), null; blocker_gid: few(Utf8), null;
+            blocker_state: few(Utf8), null; blocker_statement: few(UInt64), null;
+            blocker_basis: few(Utf8), null; through_system: few(Utf8), null;
+            through_statement: few(UInt64), null; spent_us: SPAN; ticks: few(UInt32);
+            waited_us: SPAN, null;
+        ]
+            fn arrange(rows: &mut [&Self]) {
+                rows.sort_by(|a, b| (&a.0.account, a.0.at).cmp(&(&b.0.account, b.0.at)));
+            }
+        }
+    };
+}
+
+charges! { PerTick<Charge>, "charges" }
+
+charges! { PerMinute<Charge>, "cells" }
+
+table! { Edge, "edges", |row| Some(row.at), [
+    at: kind::time(); waiter: few(Int32); blocker: few(Int32), null; gid: few(Utf8), null;
+    owner: few(Utf8), null; kind: few(Utf8); certainty: few(Utf8), null; lock_type: few(Utf8), null;
+    lock_mode: few(Utf8), null; table: few(Utf8), null;
+]
+    fn arrange(rows: &mut [&Self]) {
+        rows.sort_by_key(|row| {
+            (&row.kind, &row.lock_type, row.lock_mode, &row.table, &row.certainty, row.waiter, row.at)
+        });
+    }
+}
+
+table! { Minute, "minutes", |row| Some(row.at), [
+    at: kind::ticking(); until: kind::ticking(); ticks: few(UInt32); missed: few(UInt32);
+    span_us: SPAN; server_us: SPAN; blocked: few(UInt32); counted: kind::time(), null;
+] }
+
+table! { Event, "events", |row| Some(row.at), [
+    at: kind::time(); kind: few(Utf8); label: few(Utf8); detail: few(Utf8), null;
+] }
 
 table! { StatementText, "statements", |_| None, [
     id: few(UInt64); database: few(UInt32), null; query_id: few(Int64), null; text: few(Utf8);

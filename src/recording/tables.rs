@@ -8,8 +8,10 @@ use std::path::Path;
 
 use super::RecordingError;
 use super::buffer::{Buffer, Place};
+use super::charge::{Charge, Edge, Minute};
+use super::event::Event;
 use super::merge;
-use super::rows::{Look, Row, Stamped, TickRow};
+use super::rows::{Look, PerMinute, PerTick, Row, Stamped, TickRow};
 use super::seen::{LockRow, SessionRow};
 use super::segment;
 use crate::sample::{
@@ -84,10 +86,16 @@ tables! {
     safe_snapshots: Stamped<SafeSnapshotWait>;
     sessions: SessionRow;
     ticks: TickRow;
+    charges: PerTick<Charge>;
+    edges: Edge;
+    cells: PerMinute<Charge>;
+    minute_counters: PerMinute<StatementCounters>;
+    minutes: Minute;
     counters: StatementCounters;
     looks: Look;
     statements: StatementText;
     names: Name;
     declared: Declared;
+    events: Event;
     losses: Loss;
 }

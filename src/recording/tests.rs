@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod declare;
 mod disk;
 mod merging;
 mod older;
+mod rollup;
 mod segments;
 
 use std::fs;
@@ -16,7 +18,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::pg::{LockMode, Oid, Pid, QueryId, Version, Xid};
 use crate::sample::{
-    Lock, LockTarget, NameKind, Prepared, SafeSnapshotWait, Session, State, StatementCounters, Tick,
+    Lock, LockTarget, NameKind, PaceReason, Prepared, SafeSnapshotWait, Session, State,
+    StatementCounters, Tick,
 };
 use crate::statement::StatementId;
 use crate::time::{Span, Timestamp};
@@ -109,9 +112,12 @@ fn snapshot(micros: i64, sessions: i64) -> Snapshot {
         tick: Tick {
             at: at(micros),
             span: Span::from_millis(100),
+            place: Span::from_millis(100),
             server: Span::from_micros(412),
             missed: 1,
             deadlock_timeout: Tick::DEADLOCK_TIMEOUT,
+            period: Span::from_millis(100),
+            pace: PaceReason::Fixed,
         },
         sessions: (0..sessions)
             .map(|number| session(number, micros))
@@ -202,6 +208,8 @@ fn recording() -> Recording {
             kind: "missed_ticks".into(),
             count: u64::MAX,
         }],
+        minutes: Vec::new(),
+        events: Vec::new(),
     }
 }
 

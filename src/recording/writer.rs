@@ -6,11 +6,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use super::buffer::Place;
+use super::charge::RolledUp;
 use super::files::{io, make_folder, write_whole};
 use super::format::{self, FORMAT, MANIFEST, MINOR, Manifest};
 use super::overflow::MOST_BYTES;
 use super::partition::hour_of;
-use super::rows::{Look, Stamped, TickRow};
+use super::rows::{Look, PerMinute, PerTick, Stamped, TickRow};
 use super::seen::{LockRow, SessionRow};
 use super::tables::{KINDS, Table, Tables};
 use super::upkeep::Upkeep;
@@ -109,6 +110,18 @@ impl Writer {
             Entry::Name(row) => tables.names.push(self.now, row),
             Entry::Declared(row) => tables.declared.push(self.now, row),
             Entry::Loss(row) => tables.losses.push(self.now, row),
+            Entry::Charges(rows) => {
+                for row in rows {
+                    tables.charges.push(self.now, PerTick(row));
+                }
+            }
+            Entry::Edges(rows) => {
+                for row in rows {
+                    tables.edges.push(self.now, row);
+                }
+            }
+            Entry::Minute(minute) => tables.minute(*minute),
+            Entry::Event(row) => tables.events.push(self.now, row),
             Entry::Server(server) => self.found = Some(server),
         }
         self.tables.shed(self.now, self.most_bytes);
@@ -175,6 +188,18 @@ impl Tables {
         for row in snapshot.safe_snapshots {
             self.safe_snapshots.push(at, Stamped { at, row });
         }
+    }
+
+    /// Takes in what remains of a minute.
+    fn minute(&mut self, rolled: RolledUp) {
+        let at = rolled.minute.at;
+        for row in rolled.cells {
+            self.cells.push(at, PerMinute(row));
+        }
+        for row in rolled.counters {
+            self.minute_counters.push(at, PerMinute(row));
+        }
+        self.minutes.push(at, rolled.minute);
     }
 
     /// Takes in a look at `pg_stat_statements`, with the look's time on each row.

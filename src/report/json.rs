@@ -80,9 +80,19 @@ pub fn render_graph(graph: &GraphView) -> String {
     written(graph)
 }
 
+/// Writes a wait-for graph as `pgjam.graph/1`, in one line without an end.
+#[must_use]
+pub fn render_graph_line(graph: &GraphView) -> String {
+    escaped(&serde_json::to_string(graph).unwrap_or_default())
+}
+
 fn written(value: &impl Serialize) -> String {
     // Plain values under string keys, written to memory: there is nothing to refuse.
     let written = serde_json::to_string_pretty(value).unwrap_or_default();
+    escaped(&written) + "\n"
+}
+
+fn escaped(written: &str) -> String {
     // JSON asks for the escape of the first 32 characters only, but a terminal acts on more of
     // them. All of these can stand in strings alone, and none is beyond U+FFFF.
     let mut text = String::with_capacity(written.len() + 1);
@@ -93,7 +103,6 @@ fn written(value: &impl Serialize) -> String {
             text.push(c);
         }
     }
-    text.push('\n');
     text
 }
 

@@ -19,20 +19,22 @@ use super::decode::{Bytes, Columns, Decoder, Instant};
 use super::elsewhere::{Answer, Elsewhere};
 use super::error::SampleError;
 use super::naming::Naming;
-use super::pace::{BUDGET, Pace};
+use super::pace::{BUDGET, Cadence, Pace};
 use super::pause::Pause;
 use super::texts::Texts;
 use crate::connect::Target;
 use crate::pg::{Oid, QueryId};
 use crate::query;
-use crate::sample::{Counters, Loss, Name, Snapshot, StatementCounters, StatementText, Tick};
+use crate::sample::{
+    Counters, Loss, Name, PaceReason, Snapshot, StatementCounters, StatementText, Tick,
+};
 use crate::time::{Span, Timestamp};
 
 /// How to watch.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Looks per second, on average, as long as the budget allows them.
-    pub hz: f64,
+    /// How often to look, as long as the budget allows it.
+    pub cadence: Cadence,
     /// The share of time that the server may spend on looks.
     pub budget: f64,
     /// Decides the jitter.
@@ -51,7 +53,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            hz: 10.0,
+            cadence: Cadence::Fixed(10.0),
             budget: BUDGET,
             seed: 0,
             tag_keys: Vec::new(),
@@ -129,7 +131,7 @@ impl<'c> Source<'c> {
             client,
             patience: options.patience,
             started: Clock::now(),
-            pace: Pace::new(options.hz, options.seed, options.budget),
+            pace: Pace::new(options.cadence, options.seed, options.budget),
             missed: 0,
             after: options.after,
             decoder: Decoder::new(Columns::new(query::TICK.name, tick.columns())),
@@ -176,8 +178,10 @@ impl<'c> Source<'c> {
         self.elsewhere.begin(&self.naming);
         let next = self.pace.next(elapsed(self.started));
         tokio::time::sleep(next.wait).await;
+        let place = elapsed(self.started).less(next.from);
         self.missed = self.missed.saturating_add(next.missed);
-        self.lose("lowered_pace", u64::from(next.lowered));
+        let is_lowered = next.reason == PaceReason::Budget;
+        self.lose("lowered_pace", u64::from(is_lowered));
         let last = self.last.map_or(Instant::ALWAYS, Instant);
         let known = self.texts.begin();
         let asked = Clock::now();
@@ -189,7 +193,8 @@ impl<'c> Source<'c> {
         if rows.is_err() {
             self.missed = self.missed.saturating_add(1);
             // The server worked all the while, and nobody knows for whom it is worth it.
-            self.pace.spent(elapsed(asked), false);
+            let now = elapsed(self.started);
+            self.pace.spent(now, elapsed(asked), false);
         }
         let rows = rows?;
         let look = self.decoder.look(&rows)?;
@@ -208,7 +213,8 @@ impl<'c> Source<'c> {
         let waits = sessions
             .iter()
             .any(|session| session.wait_event_type.as_deref() == Some("Lock"));
-        self.pace.spent(look.server, waits);
+        let waits = waits || !look.safe_snapshots.is_empty();
+        self.pace.spent(elapsed(self.started), look.server, waits);
         let truncated = self.texts.truncated();
         self.lose("truncated_texts", truncated);
         self.lose("hidden_sessions", look.hidden);
@@ -217,9 +223,12 @@ impl<'c> Source<'c> {
             tick: Tick {
                 at: look.at,
                 span: next.span,
+                place,
                 server: look.server,
                 missed,
                 deadlock_timeout: self.deadlock_timeout,
+                period: next.period,
+                pace: next.reason,
             },
             sessions,
             locks: look.locks,

@@ -1,35 +1,48 @@
 //! When to look next, and what time each look stands for.
 //!
-//! The instants are laid out ahead of the looks, each a random half to one and a
-//! half periods after the one before, so that they cannot beat in time with the
-//! workload. A look stands for the gap before it as it was drawn, never for how long
-//! something happened to take: a stall of the server does not swell the sample that
-//! follows it. Instants that went by meanwhile are counted as missed instead.
+//! Time is laid out in cells, and each cell has one look, anywhere in it with equal
+//! chance. How long a cell is, is settled where it begins; the look in it stands for the
+//! cell, whatever it sees and however long it takes. Looks cannot beat in time with the
+//! workload so, and a stall of the server does not swell the sample that follows it:
+//! cells that went by meanwhile are counted as missed instead.
 //!
 //! ```text
-//!  drawn    ├──┼─────┼────┼──┼─────┼────▶
-//!  looked   ●  ●  ▒▒▒▒▒▒▒▒▒▒▒●     ●         two missed
+//!  cells    ├─────────┼─────────┼─┼─┼─┼─┼─┼─┼─┼─┼─────────┼────▶
+//!  looks        ●          ○ ····●  ● ●  ▒▒▒▒▒▒▒●     ●            four missed
+//!             calm     sees a wait                calm again
 //! ```
 //!
-//! The server's time is on a budget. While looks cost more than that on average the
-//! period is stretched to what they may cost, at once; it shrinks again by halves, and
-//! only when they would fit well. While somebody waits for a lock it stays so short that
-//! the wait is seen, whatever that costs. The period changes with what looks cost before,
-//! never with what the look saw that a gap leads to: no figure is biased by it.
+//! The pace follows what the looks see and cost, and no figure is biased by it: given all
+//! that was seen before, what a cell's look sees times the cell's length is on average what
+//! happened in the cell. That holds of any rule by which the next length is chosen, as long
+//! as no cell is cut short or drawn out after its look. A gap between two looks, for which
+//! the later one stands, does not have this property: the look that first sees a wait would
+//! stand for a long gap, much of it before the wait, and the one that first misses it for a
+//! short one.
 //!
-//! Pure arithmetic: the clock is handed in, and one seed and one cost give one layout.
+//! - By need, cells are long while nobody waits for a lock, and short from the cell on that
+//!   follows a look that saw somebody wait, until none has for a while.
+//! - Where a long cell has time left after such a look, further looks fall into the rest of
+//!   it. They stand for no time.
+//! - The server's time is on a budget. While looks cost more than that on average the cells
+//!   are stretched to what they may cost, at once; they shrink again by halves, and only when
+//!   they would fit well. While somebody waits for a lock they stay so short that the wait is
+//!   seen, whatever that costs.
+//!
+//! Pure arithmetic: the clock is handed in, and one seed and one history give one layout.
 
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use crate::sample::PaceReason;
 use crate::time::Span;
 
 /// The share of time that the server may spend on being watched.
 pub const BUDGET: f64 = 0.02;
 
-/// The longest period that is stretched to.
+/// The longest cell that is stretched to.
 const SLOWEST: Span = Span::from_secs(10);
 
 /// … while somebody waits for a lock.
@@ -39,18 +52,53 @@ const SLOWEST_IN_WAITS: Span = Span::from_millis(500);
 /// one look that the server kept waiting for a processor says little.
 const AVERAGED: f64 = 20.0;
 
+/// How often to look.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cadence {
+    /// So many looks a second on average, whatever they see.
+    Fixed(f64),
+    /// Seldom while nobody waits for a lock, often as soon as somebody does.
+    ByNeed(Need),
+}
+
+/// What [`Cadence::ByNeed`] goes by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Need {
+    /// Looks a second while nobody waits for a lock.
+    pub quiet: f64,
+    /// Looks a second while somebody does: two at least, and no fewer than `quiet`.
+    pub busy: f64,
+    /// For so long after the last look that saw somebody wait, they stay frequent.
+    pub hold: Span,
+}
+
+impl Default for Need {
+    fn default() -> Self {
+        Self {
+            quiet: 1.0,
+            busy: 10.0,
+            hold: Span::from_secs(10),
+        }
+    }
+}
+
 /// The layout of looks over time.
 #[derive(Debug)]
 pub struct Pace {
-    /// The period that was asked for.
-    usual: Span,
-    period: Span,
+    cadence: Cadence,
     budget: f64,
     /// What a look costs on average, in microseconds.
     cost: f64,
+    /// The shortest cell that the budget allows.
+    floor: Span,
+    /// Whether the last look saw somebody wait for a lock.
+    waits: bool,
+    /// Until when looks stay frequent without a wait, from the start.
+    busy_until: Span,
+    is_busy: bool,
     rng: StdRng,
-    /// When the last instant that was drawn is due, from the start.
-    due: Span,
+    /// Where the cell of the last look ends, from the start.
+    end: Span,
     begun: bool,
 }
 
@@ -59,260 +107,145 @@ pub struct Pace {
 pub struct Next {
     /// How long to wait for it.
     pub wait: Duration,
-    /// What it stands for.
+    /// What it stands for: its cell, or no time.
     pub span: Span,
-    /// Instants that went by since the last look.
+    /// Where that begins, from the start.
+    pub from: Span,
+    /// How long cells are now.
+    pub period: Span,
+    /// Why they are so long.
+    pub reason: PaceReason,
+    /// Cells that went by since the last look.
     pub missed: u32,
-    /// Whether it comes later than asked for, to stay within the budget.
-    pub lowered: bool,
 }
 
 impl Pace {
-    /// Lays out `hz` looks a second on average, between 0.01 and 1,000, fewer where they
-    /// would cost the server more than the share `budget` of its time.
+    /// Lays out looks, fewer where they would cost the server more than the share `budget` of
+    /// its time.
     #[must_use]
-    pub fn new(hz: f64, seed: u64, budget: f64) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "between 1 ms and 100 s")]
-        let period = (1e6 / hz.clamp(0.01, 1e3)) as i64;
+    pub fn new(cadence: Cadence, seed: u64, budget: f64) -> Self {
         Self {
-            usual: Span::from_micros(period),
-            period: Span::from_micros(period),
+            cadence,
             budget: budget.max(1e-6),
             // The first look is always dear; from nothing it counts for little.
             cost: 0.0,
+            floor: Span::ZERO,
+            waits: false,
+            busy_until: Span::ZERO,
+            is_busy: false,
             rng: StdRng::seed_from_u64(seed),
-            due: Span::ZERO,
+            end: Span::ZERO,
             begun: false,
         }
     }
 
     /// Gives the next look, `elapsed` after the start.
     ///
-    /// The first is due at once. An instant that went by less than half a period ago
-    /// is still taken, late.
+    /// The first is at once. One that was due less than half a cell ago is still taken, late.
     pub fn next(&mut self, elapsed: Span) -> Next {
-        let half = self.period.as_micros() / 2;
+        let (period, reason) = self.period();
+        let look = |wait: i64, span, from, missed| Next {
+            wait: Duration::from_micros(u64::try_from(wait).unwrap_or(0)),
+            span,
+            from,
+            period,
+            reason,
+            missed,
+        };
+        let micros = period.as_micros();
+        if !self.begun {
+            self.begun = true;
+            self.end = elapsed + period;
+            return look(0, period, elapsed, 0);
+        }
+        if self.waits {
+            let between = self.rng.random_range(micros / 2..=micros + micros / 2);
+            if elapsed.as_micros() + between < self.end.as_micros() - micros / 2 {
+                return look(between, Span::ZERO, elapsed + Span::from_micros(between), 0);
+            }
+        }
         let mut missed = 0;
         loop {
-            let gap = self.draw();
-            if self.begun {
-                self.due += gap;
-            } else {
-                self.begun = true;
-                self.due = elapsed;
-            }
-            let ahead = self.due.as_micros() - elapsed.as_micros();
-            if ahead > -half {
-                return Next {
-                    wait: Duration::from_micros(u64::try_from(ahead).unwrap_or(0)),
-                    span: gap,
-                    missed,
-                    lowered: self.period > self.usual,
-                };
+            let place = self.rng.random_range(0..micros);
+            let ahead = self.end.as_micros() + place - elapsed.as_micros();
+            let from = self.end;
+            self.end += period;
+            if ahead > -micros / 2 {
+                return look(ahead, period, from, missed);
             }
             missed += 1;
         }
     }
 
-    /// Tells how many instants, at the present pace, lie between two looks so far apart.
+    /// Tells how many looks, at the present pace, would have been due between two so far apart.
     #[must_use]
     pub fn due_in(&self, gap: Span) -> u32 {
-        let (gap, period) = (gap.as_micros(), self.period.as_micros());
+        let (gap, period) = (gap.as_micros(), self.period().0.as_micros());
         let rounded = (gap.saturating_add(period / 2) / period).saturating_sub(1);
         u32::try_from(rounded.max(0)).unwrap_or(u32::MAX)
     }
 
-    /// Takes note of what a look cost the server, and whether it saw somebody wait for a lock.
-    pub fn spent(&mut self, server: Span, waits: bool) {
+    /// Takes note of a look that ended `elapsed` after the start: what it cost the server, and
+    /// whether it saw somebody wait for a lock.
+    pub fn spent(&mut self, elapsed: Span, server: Span, waits: bool) {
+        let (period, _) = self.period();
         let server = server.as_micros() as f64;
-        let weight = (self.period.as_secs_f64() / SLOWEST.as_secs_f64()).clamp(1.0 / AVERAGED, 1.0);
+        let weight = (period.as_secs_f64() / SLOWEST.as_secs_f64()).clamp(1.0 / AVERAGED, 1.0);
         self.cost += weight * (server - self.cost);
-        let slowest = if waits { SLOWEST_IN_WAITS } else { SLOWEST };
         #[expect(
             clippy::cast_possible_truncation,
             reason = "a float beyond the range becomes its end"
         )]
-        let fitting = Span::from_micros((self.cost / self.budget) as i64);
-        let halved = Span::from_micros(self.period.as_micros() / 2);
-        self.period = if fitting > self.period {
+        let fitting = Span::from_micros((self.cost / self.budget) as i64).min(SLOWEST);
+        let halved = Span::from_micros(self.floor.as_micros() / 2);
+        self.floor = if fitting > self.floor {
             fitting
         } else if fitting < halved {
             halved
         } else {
-            self.period
+            self.floor
         };
-        self.period = self.period.min(slowest).max(self.usual);
+        self.waits = waits;
+        if let (Cadence::ByNeed(need), true) = (&self.cadence, waits) {
+            self.busy_until = elapsed + need.hold;
+        }
+        self.is_busy = waits || elapsed < self.busy_until;
     }
 
-    fn draw(&mut self) -> Span {
-        let period = self.period.as_micros();
-        Span::from_micros(self.rng.random_range(period / 2..=period + period / 2))
+    /// Gives how long the next cell is, and why.
+    fn period(&self) -> (Span, PaceReason) {
+        let (wanted, reason) = match self.cadence {
+            Cadence::Fixed(hz) => (period(hz), PaceReason::Fixed),
+            Cadence::ByNeed(Need { quiet, busy, .. }) if self.is_busy => {
+                let often = period(busy.max(quiet)).min(SLOWEST_IN_WAITS);
+                (often, PaceReason::Busy)
+            }
+            Cadence::ByNeed(need) => (period(need.quiet), PaceReason::Quiet),
+        };
+        let allowed = if self.waits {
+            self.floor.min(SLOWEST_IN_WAITS)
+        } else {
+            self.floor
+        };
+        if allowed > wanted {
+            (allowed, PaceReason::Budget)
+        } else {
+            (wanted, reason)
+        }
     }
+}
+
+/// Gives the length of the cells of so many looks a second, between 0.01 and 1,000.
+fn period(hz: f64) -> Span {
+    #[expect(clippy::cast_possible_truncation, reason = "between 1 ms and 100 s")]
+    let micros = (1e6 / hz.clamp(0.01, 1e3)) as i64;
+    Span::from_micros(micros)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
+#[path = "pace_tests.rs"]
+mod tests;
 
-    fn at_ease(hz: f64, seed: u64) -> Pace {
-        Pace::new(hz, seed, BUDGET)
-    }
-
-    /// Lets looks cost so many milliseconds and gives the spans that they stand for.
-    fn paid(pace: &mut Pace, costs: &[i64], waits: bool) -> Vec<Span> {
-        let mut now = Span::ZERO;
-        let look = |cost: &i64| {
-            let next = pace.next(now);
-            let waited = i64::try_from(next.wait.as_micros()).unwrap_or(i64::MAX);
-            now += Span::from_micros(waited) + Span::from_millis(*cost);
-            pace.spent(Span::from_millis(*cost), waits);
-            next.span
-        };
-        costs.iter().map(look).collect()
-    }
-
-    fn looks(pace: &mut Pace, count: usize, stall: impl Fn(usize) -> i64) -> (Vec<Next>, Span) {
-        let mut now = Span::ZERO;
-        let looks = (0..count)
-            .map(|n| {
-                let next = pace.next(now);
-                let waited = i64::try_from(next.wait.as_micros()).unwrap_or(i64::MAX);
-                now += Span::from_micros(waited + stall(n));
-                next
-            })
-            .collect();
-        (looks, now)
-    }
-
-    #[test]
-    fn the_first_look_is_at_once() {
-        assert_eq!(
-            at_ease(1.0, 7).next(Span::from_millis(30)).wait,
-            Duration::ZERO
-        );
-    }
-
-    #[test]
-    fn gaps_lie_between_half_and_one_and_a_half_periods_and_average_to_one() {
-        let (looks, _) = looks(&mut at_ease(10.0, 1), 5_000, |_| 2_000);
-        for look in &looks {
-            assert!((50_000..=150_000).contains(&look.span.as_micros()));
-            assert_eq!(look.missed, 0);
-        }
-        let mean = looks.iter().map(|look| look.span).sum::<Span>().as_micros() / 5_000;
-        assert!((99_000..=101_000).contains(&mean), "{mean}");
-    }
-
-    #[test]
-    fn what_the_looks_stand_for_adds_up_to_the_time_watched() {
-        let (looks, now) = looks(&mut at_ease(10.0, 2), 1_000, |_| 0);
-        let stood: Span = looks[1..].iter().map(|look| look.span).sum();
-        assert_eq!(stood, now);
-    }
-
-    #[test]
-    fn a_stall_is_counted_and_not_stretched_over() {
-        let stall = |n| if n == 10 { 1_000_000 } else { 0 };
-        let (calm, _) = looks(&mut at_ease(10.0, 3), 60, |_| 0);
-        let (looks, _) = looks(&mut at_ease(10.0, 3), 20, stall);
-        // One seed draws the same instants: those long past when the stall ended were missed.
-        let mut after = Span::ZERO;
-        let past = calm[11..].iter().take_while(|look| {
-            after += look.span;
-            after <= Span::from_millis(950)
-        });
-        let past = past.count();
-        assert!(past >= 6, "{past}");
-        assert_eq!(looks[11].missed as usize, past);
-        assert_eq!(looks[11].span, calm[11 + past].span);
-        assert!(looks[11].span <= Span::from_millis(150));
-        assert!(
-            looks
-                .iter()
-                .enumerate()
-                .all(|(n, look)| n == 11 || look.missed == 0)
-        );
-    }
-
-    #[test]
-    fn cheap_looks_keep_their_pace() {
-        let mut pace = at_ease(10.0, 5);
-        paid(&mut pace, &[1; 500], false);
-        assert_eq!(pace.period, Span::from_millis(100));
-        assert!(!pace.next(Span::ZERO).lowered);
-    }
-
-    #[test]
-    fn dear_looks_become_rarer_until_they_fit_the_budget() {
-        let costs = [20; 400];
-        let spans = paid(&mut at_ease(10.0, 6), &costs, false);
-        let watched = spans[100..].iter().copied().sum::<Span>().as_secs_f64();
-        let share = 300.0 * 0.020 / watched;
-        assert!((0.019..=0.021).contains(&share), "{share}");
-    }
-
-    #[test]
-    fn a_lowered_pace_is_told_with_each_look() {
-        let mut pace = at_ease(10.0, 7);
-        assert!(!pace.next(Span::ZERO).lowered);
-        pace.spent(Span::from_millis(200), false);
-        assert!(pace.next(Span::ZERO).lowered);
-    }
-
-    #[test]
-    fn waits_are_seen_twice_a_second_whatever_a_look_costs() {
-        let spans = paid(&mut at_ease(10.0, 8), &[300; 200], true);
-        let mean = spans[2..].iter().copied().sum::<Span>().as_micros() / 198;
-        assert!((480_000..=520_000).contains(&mean), "{mean}");
-        // A slow pace that was asked for stays as it is.
-        let mut slow = at_ease(1.0, 8);
-        slow.spent(Span::from_millis(300), true);
-        assert_eq!(slow.period, Span::from_secs(1));
-    }
-
-    #[test]
-    fn a_wait_ends_a_long_pause_with_the_look_that_sees_it() {
-        let mut pace = at_ease(10.0, 9);
-        pace.spent(Span::from_secs(5), false);
-        assert!(pace.period > Span::from_secs(5));
-        pace.spent(Span::from_secs(5), true);
-        assert_eq!(pace.period, SLOWEST_IN_WAITS);
-    }
-
-    #[test]
-    fn the_pace_recovers_by_halves_within_half_a_minute() {
-        let mut pace = at_ease(10.0, 10);
-        pace.spent(Span::from_secs(5), false);
-        let spans = paid(&mut pace, &[1; 200], false);
-        assert_eq!(pace.period, Span::from_millis(100));
-        let recovery = spans
-            .iter()
-            .take_while(|span| **span > Span::from_millis(150));
-        assert!(recovery.copied().sum::<Span>() < Span::from_secs(30));
-    }
-
-    #[test]
-    fn a_cost_about_the_budget_does_not_make_the_pace_swing() {
-        let mut pace = at_ease(10.0, 11);
-        paid(&mut pace, &[4; 50], false);
-        let costs: Vec<i64> = (0..400).map(|n| 3 + 2 * (n % 2)).collect();
-        let settled = pace.period;
-        paid(&mut pace, &costs, false);
-        assert!(pace.period >= settled && pace.period < settled + settled);
-    }
-
-    #[test]
-    fn between_looks_far_apart_lies_what_would_have_been_due() {
-        let pace = at_ease(10.0, 12);
-        let due = |millis| pace.due_in(Span::from_millis(millis));
-        assert_eq!([0, 60, 100, 149, 151, 1_000].map(due), [0, 0, 0, 0, 1, 9]);
-        assert_eq!(due(i64::MAX / 1_000), u32::MAX);
-    }
-
-    #[test]
-    fn one_seed_gives_one_layout() {
-        let layout = |seed| looks(&mut at_ease(10.0, seed), 50, |_| 0).0;
-        assert_eq!(layout(4), layout(4));
-        assert_ne!(layout(4), layout(5));
-    }
-}
+#[cfg(test)]
+#[path = "pace_bias_tests.rs"]
+mod bias_tests;

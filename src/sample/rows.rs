@@ -40,8 +40,10 @@ impl Snapshot {
 pub struct Tick {
     /// The server's clock as it looked.
     pub at: Timestamp,
-    /// The time this tick stands for, chosen before it was taken.
+    /// The time this tick stands for, chosen before it was taken; none where it only looks closer.
     pub span: Span,
+    /// How far into that time it was taken; beyond it where it came late.
+    pub place: Span,
     /// How long the server took: an upper bound of its CPU.
     pub server: Span,
     /// Ticks that were due since the last one and did not happen.
@@ -50,11 +52,77 @@ pub struct Tick {
     /// where one goes through it; as it was for the observer when the watch began. A superuser
     /// may have set another for a session.
     pub deadlock_timeout: Span,
+    /// The mean time between ticks as it was when this one was laid out; zero where nobody said.
+    pub period: Span,
+    /// Why that long.
+    pub pace: PaceReason,
 }
 
 impl Tick {
     /// The server's own default.
     pub const DEADLOCK_TIMEOUT: Span = Span::from_millis(1_000);
+
+    /// Gives the time that it stands for, by the server's clock.
+    #[must_use]
+    pub fn stretch(&self) -> [Timestamp; 2] {
+        let from = self.at - self.place;
+        [from, from + self.span]
+    }
+}
+
+/// Why looks come as often as they do.
+///
+/// A stretch without ticks is one in which nobody looked; a stretch of quiet ones is one in
+/// which nothing was to be seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "&'static str", from = "String")]
+pub enum PaceReason {
+    /// The pace was asked for.
+    Fixed,
+    /// Nobody waits for a lock.
+    Quiet,
+    /// Somebody waits for a lock, or did a moment ago.
+    Busy,
+    /// More would cost the server more than the budget.
+    Budget,
+    /// Nobody said: the recording is older, or of a version that has other reasons.
+    #[default]
+    Unknown,
+}
+
+impl PaceReason {
+    const ALL: [Self; 5] = [
+        Self::Fixed,
+        Self::Quiet,
+        Self::Busy,
+        Self::Budget,
+        Self::Unknown,
+    ];
+
+    /// The word for it in a recording.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Quiet => "quiet",
+            Self::Busy => "busy",
+            Self::Budget => "budget",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl From<PaceReason> for &'static str {
+    fn from(reason: PaceReason) -> Self {
+        reason.name()
+    }
+}
+
+impl From<String> for PaceReason {
+    fn from(name: String) -> Self {
+        let known = Self::ALL.into_iter().find(|reason| reason.name() == name);
+        known.unwrap_or_default()
+    }
 }
 
 /// A client session's state, as `pg_stat_activity.state` has it.

@@ -318,6 +318,34 @@ fn marked_sql() -> impl Strategy<Value = String> {
     })
 }
 
+#[test]
+fn without_its_text_a_statement_still_says_what_it_does() {
+    let check = |sql: &str, expected: &str| {
+        let mut statement = read(sql.as_bytes());
+        let text = statement
+            .without_text()
+            .replace(&statement.id.to_string(), "ID");
+        assert_eq!(text, expected, "{sql}");
+        statement.text = statement.without_text();
+        statement.short()
+    };
+    assert_eq!(
+        check("UPDATE hot SET zebra = 1", "UPDATE … (statement ID)"),
+        "UPDATE hot"
+    );
+    assert_eq!(
+        check(
+            "ALTER TABLE hot ADD zebra int",
+            "ALTER TABLE … (statement ID)"
+        ),
+        "ALTER TABLE hot"
+    );
+    check("SELECT zebra", "SELECT … (statement ID)");
+    check("zebra zebra zebra", "… (statement ID)");
+    let vacuum = "autovacuum: VACUUM public.t (to prevent wraparound)";
+    check(vacuum, vacuum);
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_read(raw in prop::collection::vec(any::<u8>(), 0..300)) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use pgjam::pg::{LockMode, Oid, Pid, Version, Xid};
 use pgjam::recording::Recording;
+use pgjam::sample::pace::Next;
 use pgjam::sample::{
     Counters, Lock, LockTarget, Name, NameKind, Server, Session, Snapshot, State,
     StatementCounters, StatementText, Tick,
@@ -95,7 +96,7 @@ pub(crate) fn counters(now: Micros, calls: &HashMap<&'static str, i64>) -> Count
 pub(crate) fn snapshot(
     world: &World,
     now: Micros,
-    span: Span,
+    next: Next,
     last: Micros,
     workers: &[Worker],
     resources: &[Resource],
@@ -121,10 +122,13 @@ pub(crate) fn snapshot(
     Snapshot {
         tick: Tick {
             at: at(now),
-            span,
+            span: next.span,
+            place: Span::from_micros(now - next.from.as_micros()),
             server: Span::from_micros(900),
             missed: 0,
             deadlock_timeout: Tick::DEADLOCK_TIMEOUT,
+            period: next.period,
+            pace: next.reason,
         },
         sessions: workers.iter().enumerate().filter_map(session).collect(),
         locks,

@@ -5,6 +5,9 @@
 
 mod look;
 mod nonsense;
+mod noticed;
+mod paced;
+mod rollup;
 mod simulator;
 mod story;
 mod traps;

@@ -7,8 +7,8 @@ use pgjam::pg::{LockMode, Oid, Pid, QueryId, Xid};
 use pgjam::recording::Recording;
 use pgjam::report::{Report, json};
 use pgjam::sample::{
-    Counters, Declared, Lock, LockTarget, Prepared, SafeSnapshotWait, Session, Snapshot, State,
-    StatementCounters, Tick,
+    Counters, Declared, Lock, LockTarget, PaceReason, Prepared, SafeSnapshotWait, Session,
+    Snapshot, State, StatementCounters, Tick,
 };
 use pgjam::statement::StatementId;
 use pgjam::system::Naming;
@@ -166,9 +166,12 @@ fn snapshot(statements: Vec<StatementId>) -> impl Strategy<Value = Snapshot> {
                 tick: Tick {
                     at,
                     span: Span::from_millis(span),
+                    place: Span::from_millis(span / 2),
                     server: Span::from_micros(700),
                     missed,
                     deadlock_timeout: Tick::DEADLOCK_TIMEOUT,
+                    period: Span::from_millis(100),
+                    pace: PaceReason::Fixed,
                 },
                 sessions,
                 locks,

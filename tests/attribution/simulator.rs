@@ -10,6 +10,7 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 
 use pgjam::pg::{LockMode, QueryId};
 use pgjam::recording::Recording;
+use pgjam::sample::pace::{BUDGET, Cadence, Pace};
 use pgjam::time::{Span, Timestamp};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -104,7 +105,7 @@ pub(crate) struct World {
     /// Each with the table that it is, or lies in.
     pub(crate) resources: Vec<(Kind, &'static str)>,
     pub(crate) seconds: f64,
-    pub(crate) hz: f64,
+    pub(crate) cadence: Cadence,
     pub(crate) seed: u64,
 }
 
@@ -245,12 +246,11 @@ impl World {
             }
         }
         // Ticks draw from a generator of their own: looking changes nothing.
-        let mut ticks = StdRng::seed_from_u64(self.seed ^ 0x7469_636b);
+        let mut pace = Pace::new(self.cadence, self.seed ^ 0x7469_636b, BUDGET);
+        let mut next = pace.next(Span::ZERO);
         run.due.push(Reverse((0, Due::Tick)));
         run.due.push(Reverse((0, Due::Count)));
         let mut recording = look::nothing_yet(self);
-        let period = 1e6 / self.hz;
-        let mut span = Span::ZERO;
         let mut last = -SECOND;
         while let Some(Reverse((at, due))) = run.due.pop() {
             if at > micros(self.seconds) {
@@ -261,13 +261,15 @@ impl World {
                 Due::Worker(worker) => run.step(worker),
                 Due::Tick => {
                     let (workers, resources) = (&run.workers, &run.resources);
-                    let snapshot = look::snapshot(self, at, span, last, workers, resources);
+                    let snapshot = look::snapshot(self, at, next, last, workers, resources);
+                    let waits = snapshot.locks.iter().any(|lock| !lock.granted);
+                    let now = Span::from_micros(at);
+                    pace.spent(now, snapshot.tick.server, waits);
                     recording.snapshots.push(snapshot);
                     last = at;
-                    #[expect(clippy::cast_possible_truncation, reason = "a few periods")]
-                    let gap = (period * ticks.random_range(0.5..1.5)) as i64;
-                    span = Span::from_micros(gap);
-                    run.due.push(Reverse((at + gap, Due::Tick)));
+                    next = pace.next(now);
+                    let wait = i64::try_from(next.wait.as_micros()).unwrap();
+                    run.due.push(Reverse((at + wait, Due::Tick)));
                 }
                 Due::Count => {
                     recording.counters.push(look::counters(at, &run.calls));

@@ -4,6 +4,7 @@ use pgjam::attribution::diagnose;
 use pgjam::attribution::finding::{Diagnosis, Finding, Scope, Verdict};
 use pgjam::pg::LockMode;
 use pgjam::report::{Report, json};
+use pgjam::sample::pace::Cadence;
 use pgjam::system::Naming;
 
 use crate::simulator::{Kind, Step, System, World, runs, system, takes};
@@ -39,7 +40,7 @@ pub(crate) fn world(systems: Vec<System>, seconds: f64, seed: u64) -> World {
         systems,
         resources: ROW.to_vec(),
         seconds,
-        hz: 10.0,
+        cadence: Cadence::Fixed(10.0),
         seed,
     }
 }

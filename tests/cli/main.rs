@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod access;
+mod configuration;
+mod daemon;
 mod graph;
 mod hostile;
 mod interruptions;
@@ -10,5 +12,6 @@ mod record;
 mod recordings;
 mod rights;
 mod roots;
+mod service_manager;
 mod stage;
 mod terminal;

@@ -13,7 +13,7 @@ fn a_lost_connection_is_found_again_and_counted() {
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().join("prod");
     let to = to.to_str().unwrap();
-    let mut watch = Running::start(&["record", "--dsn", &dsn, "--to", to]);
+    let mut watch = Running::start(&["record", "--dsn", &dsn, "--to", to, "--hz", "10"]);
     watch.hear("watching ");
     std::thread::sleep(Duration::from_millis(800));
     let mut other = server.connect("postgres").unwrap();

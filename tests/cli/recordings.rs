@@ -2,8 +2,9 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::stage::{DIAGNOSIS, pgjam, server};
+use crate::stage::{DIAGNOSIS, Running, pgjam, server};
 
 /// Records a quiet server for a second.
 fn record(folder: &Path) -> PathBuf {
@@ -145,4 +146,41 @@ fn a_report_goes_into_the_files_that_were_named() {
         &path("no/such/folder/verdict.txt"),
     ])
     .refused(1, &["cannot write", "no/such/folder"]);
+}
+
+#[test]
+fn an_event_is_declared_while_a_daemon_writes() {
+    let server = server(&[]);
+    let dsn = server.dsn("postgres", "postgres");
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("prod");
+    let to = to.to_str().unwrap();
+    let declare = |arguments: &[&str]| pgjam(&[&["event"], arguments].concat());
+    declare(&["deploy", "--to", to]).refused(8, &["is no recording"]);
+    let mut watch = Running::start(&["record", "--dsn", &dsn, "--to", to, "--hz", "20"]);
+    watch.hear("watching ");
+    std::thread::sleep(Duration::from_millis(700));
+    let said = declare(&["county 12 onboarded", "--to", to]).well();
+    assert!(said.err.contains("declared in "), "{said:?}");
+    std::thread::sleep(Duration::from_millis(700));
+    watch.terminate();
+    watch.end().well();
+    let report = pgjam(&["report", to, "--format", "json"])
+        .well()
+        .json(DIAGNOSIS);
+    let event = &report["events"][0];
+    assert_eq!(event["label"], "county 12 onboarded", "{report:#}");
+    assert_eq!(event["source"], "declared");
+    let window = &report["window"];
+    assert!(event["at"].as_str() > window["from"].as_str(), "{report:#}");
+    assert!(event["at"].as_str() < window["to"].as_str(), "{report:#}");
+    for wrong in [
+        ["deploy", "--to", to, "--at", "tomorrow"].as_slice(),
+        &["deploy", "--to", to, "--at", "2199-01-01T00:00:00Z"],
+        &["two\nlines", "--to", to],
+        &["", "--to", to],
+        &["deploy"],
+    ] {
+        assert_eq!(declare(wrong).code, 2, "{wrong:?}");
+    }
 }

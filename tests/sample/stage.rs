@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use pgjam::lab::server::{Options as ServerOptions, ThrowAway};
 use pgjam::pg::Pid;
 use pgjam::sample::live::{Options, Source};
+use pgjam::sample::pace::Cadence;
 use pgjam::sample::{Lock, Session, Snapshot};
 use postgres::{Client, Config, NoTls};
 
@@ -167,7 +168,7 @@ impl Drop for Waiter {
 
 pub(crate) fn quick() -> Options {
     Options {
-        hz: 100.0,
+        cadence: Cadence::Fixed(100.0),
         budget: 1.0,
         ..Options::default()
     }

@@ -1,11 +1,15 @@
 //! What a tick shows of those who wait for locks.
 
+use std::time::Instant;
+
 use pgjam::pg::{LockMode, Pid};
 use pgjam::query;
 use pgjam::sample::live::Options;
-use pgjam::sample::{NameKind, SafeSnapshotWait, State};
+use pgjam::sample::pace::{Cadence, Need};
+use pgjam::sample::{NameKind, PaceReason, SafeSnapshotWait, State};
+use pgjam::time::Span;
 
-use crate::stage::{Lab, locks_of, pid, quick, session};
+use crate::stage::{Lab, SOON, locks_of, pid, quick, session};
 
 #[test]
 fn a_row_lock_wait_shows_who_waits_for_whom_and_on_which_table() {
@@ -242,11 +246,55 @@ fn a_pace_over_the_budget_is_lowered_but_never_below_two_looks_a_second_while_lo
     lab.watch_in("postgres", options, async |source| {
         source.tick().await.unwrap();
         for _ in 0..4 {
-            let span = source.tick().await.unwrap().tick.span.as_micros();
-            assert!((250_000..=750_000).contains(&span), "{span}");
+            let tick = source.tick().await.unwrap().tick;
+            assert_eq!(tick.span, Span::from_millis(500));
+            assert_eq!((tick.period, tick.pace), (tick.span, PaceReason::Budget));
         }
         let losses = source.losses();
         let lowered = losses.iter().find(|loss| &*loss.kind == "lowered_pace");
         assert_eq!(lowered.map(|loss| loss.count), Some(4));
     });
+}
+
+#[test]
+fn a_pace_by_need_is_slow_until_somebody_waits_and_every_tick_says_why() {
+    let lab = Lab::start();
+    let mut holder = lab.client("holder");
+    let need = Need {
+        quiet: 4.0,
+        busy: 50.0,
+        hold: Span::from_millis(200),
+    };
+    let options = Options {
+        cadence: Cadence::ByNeed(need),
+        ..quick()
+    };
+    let paces = lab.watch_in("postgres", options, async |source| {
+        let mut paces = Vec::new();
+        let mut until = async |pace| {
+            let begun = Instant::now();
+            while paces.last() != Some(&pace) {
+                assert!(begun.elapsed() < SOON, "{paces:?}");
+                paces.push(source.tick().await.unwrap().tick.pace);
+            }
+        };
+        until(PaceReason::Quiet).await;
+        // The driver's clients must not be used inside the runtime.
+        let waiter = aside(|| {
+            holder.batch_execute("begin; lock hot").unwrap();
+            lab.behind("waiter", "select n from hot")
+        });
+        until(PaceReason::Busy).await;
+        aside(|| {
+            drop(waiter);
+            drop(holder);
+        });
+        until(PaceReason::Quiet).await;
+        paces
+    });
+    assert!(!paces.contains(&PaceReason::Budget), "{paces:?}");
+}
+
+fn aside<T: Send>(what: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| scope.spawn(what).join().unwrap())
 }

@@ -31,6 +31,7 @@ use pgjam::graph::{Rung, Table, WaitGraph};
 use pgjam::lab::server::{Options as ServerOptions, ThrowAway};
 use pgjam::names::{Names, Statements};
 use pgjam::sample::live::{Options, Source};
+use pgjam::sample::pace::Cadence;
 use pgjam::sample::{Lock, Name, Snapshot, StatementText};
 use postgres::{Config, NoTls};
 
@@ -165,7 +166,7 @@ fn watch(server: &ThrowAway, wanted: usize) -> Watched {
             .await
             .unwrap();
         let options = Options {
-            hz: 40.0,
+            cadence: Cadence::Fixed(40.0),
             budget: 1.0,
             ..Options::default()
         };

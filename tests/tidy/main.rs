@@ -48,6 +48,7 @@ fn reached(path: &[String]) -> Option<&'static str> {
         ["std", "fs", ..] | ["tempfile", _, ..] => Some("files"),
         ["std", "env", ..] | ["rustix", "process", "geteuid"] => Some("environment"),
         ["std" | "rustix", "process", ..] => Some("processes"),
+        ["sd_notify", _, ..] => Some("service manager"),
         ["std", "io", "stdout" | "stderr" | "Stdout" | "Stderr", ..]
         | ["anstream" | "indicatif", ..] => Some("terminal"),
         _ => None,

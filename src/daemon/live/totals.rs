@@ -97,6 +97,11 @@ impl Totals {
         self.missed += u64::from(tick.missed);
         self.looking += tick.server;
         self.watched += tick.span;
+        self.now = charges.now;
+        if tick.span == Span::ZERO {
+            // It only looked closer, and stands for no time.
+            return;
+        }
         for class in charges.sessions {
             *self.db_time.entry(class).or_default() += tick.span;
         }
@@ -104,7 +109,6 @@ impl Totals {
             let seconds = tick.span.as_secs_f64() * share;
             self.waits.add(key, seconds, tick.at);
         }
-        self.now = charges.now;
     }
 }
 

@@ -7,7 +7,7 @@ mod order;
 
 use super::*;
 use crate::pg::{Oid, Xid};
-use crate::sample::{LockTarget, Prepared, SafeSnapshotWait, State, Tick};
+use crate::sample::{LockTarget, PaceReason, Prepared, SafeSnapshotWait, State, Tick};
 use crate::time::Timestamp;
 
 /// Microseconds after which everything in these tests is looked at.
@@ -89,9 +89,12 @@ fn snapshot(locks: Vec<Lock>) -> Snapshot {
         tick: Tick {
             at: NOW,
             span: Span::from_millis(100),
+            place: Span::from_millis(100),
             server: Span::ZERO,
             missed: 0,
             deadlock_timeout: Tick::DEADLOCK_TIMEOUT,
+            period: Span::from_millis(100),
+            pace: PaceReason::Fixed,
         },
         sessions: pids.into_iter().map(session).collect(),
         locks,

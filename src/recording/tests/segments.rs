@@ -35,7 +35,7 @@ pub(super) fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn three() -> [Snapshot; 3] {
+pub(super) fn three() -> [Snapshot; 3] {
     [snapshot(0, 2), snapshot(100, 3), snapshot(200, 1)]
 }
 

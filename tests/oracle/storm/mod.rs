@@ -16,6 +16,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::time::{Duration, Instant};
 
 use pgjam::sample::live::{Options, Source};
+use pgjam::sample::pace::Cadence;
 use rand::rngs::StdRng;
 use rand::seq::IteratorRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
@@ -210,7 +211,7 @@ impl<'s> Storm<'s> {
 
     async fn look(&mut self, log_begins: u64) {
         let options = Options {
-            hz: 100.0,
+            cadence: Cadence::Fixed(100.0),
             budget: 1.0,
             ..Options::default()
         };

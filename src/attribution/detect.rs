@@ -1,0 +1,283 @@
+//! Noticing what happens while it happens, over a watch that has no end.
+//!
+//! A recording's samples tell who arrived as long as they are there; what is noticed here is
+//! written down and outlives them. Whoever was seen in an earlier watch of the same recording
+//! is no newcomer.
+//!
+//! - A system is new when its first connection is younger than the watch, and it writes. It is
+//!   told once it is known not to come and go all the time: after a minute, or some connections.
+//! - A system's work steps up, or down, when three minutes in a row have twice what the quarter
+//!   of an hour before had, or half, beyond what sampling makes of it. Work is time that it did
+//!   not wait for others: it does not grow because others are in the way.
+//! - A change of the schema is told once in ten minutes for each statement of a system.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::attribution::cause::Class;
+use crate::attribution::event::Seen;
+use crate::graph::view::Vocabulary;
+use crate::recording::{Event, RolledUp};
+use crate::sample::{Server, Snapshot};
+use crate::statement::{Kind, StatementId};
+use crate::time::{Span, Timestamp};
+
+/// So long after its first connection it is told whether a system is new.
+const DECIDED: Span = Span::from_secs(60);
+/// So many systems are known by name; of more nothing is told.
+const MOST_SYSTEMS: usize = 4_096;
+/// So many connections of a newcomer are looked at.
+const MOST_CONNECTIONS: usize = 16;
+/// The minutes that a system's work is held against …
+const BEFORE: usize = 15;
+/// … of which so many must be there …
+const FEWEST: usize = 10;
+/// … and those that have to differ from them, each.
+const AFTER: usize = 3;
+/// A step is at least so much …
+const FACTOR: f64 = 2.0;
+/// … in so many standard deviations of what sampling makes of a steady load …
+const DEVIATIONS: f64 = 4.0;
+/// … and so much of a session on average.
+const LEAST: f64 = 0.05;
+/// How often a statement that changes the schema is told.
+const AGAIN: Span = Span::from_secs(600);
+/// So many of those are remembered.
+const MOST_CHANGES: usize = 1_000;
+
+/// Notices events as the ticks come in.
+#[derive(Debug, Default)]
+pub struct Detector {
+    start: Option<Timestamp>,
+    server: Option<Server>,
+    /// Those who are known to have been there, or to have arrived.
+    known: BTreeMap<Arc<str>, Work>,
+    /// Those of whom it is not told yet.
+    newcomers: HashMap<Arc<str>, Seen>,
+    changes: HashMap<(Option<Arc<str>>, StatementId), Timestamp>,
+}
+
+/// A system's work by the minute, in seconds a second.
+#[derive(Debug, Default)]
+struct Work {
+    minutes: VecDeque<f64>,
+}
+
+impl Detector {
+    /// Knows what an earlier watch into the same recording noticed.
+    #[must_use]
+    pub fn knowing(events: &[Event]) -> Self {
+        let of_systems =
+            |event: &&Event| [Event::ONBOARDED, Event::FIRST_SEEN].contains(&&*event.kind);
+        let known = events.iter().filter(of_systems);
+        Self {
+            start: events.iter().map(|event| event.at).min(),
+            known: known
+                .map(|event| (Arc::clone(&event.label), Work::default()))
+                .collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Takes note of the server that is watched from now on.
+    pub fn found(&mut self, server: &Server) -> Vec<Event> {
+        let mut events = Vec::new();
+        if let Some(before) = self.server.replace(server.clone()) {
+            let mut tell = |kind: &str, detail: String| {
+                events.push(Event {
+                    at: server.started_at,
+                    kind: kind.into(),
+                    label: server.address.as_str().into(),
+                    detail: Some(detail.into()),
+                });
+            };
+            if before.started_at != server.started_at {
+                tell(
+                    Event::RESTARTED,
+                    format!("version {}, was {}", server.version_num, before.version_num),
+                );
+            }
+            if before.in_recovery != server.in_recovery {
+                let role =
+                    |server: &Server| ["primary", "standby"][usize::from(server.in_recovery)];
+                tell(
+                    Event::ROLE,
+                    format!("{}, was {}", role(server), role(&before)),
+                );
+            }
+        }
+        events
+    }
+
+    /// Takes in a tick.
+    pub fn look(&mut self, snapshot: &Snapshot, words: Vocabulary<'_>) -> Vec<Event> {
+        let at = snapshot.tick.at;
+        let start = *self.start.get_or_insert(at);
+        let mut events = Vec::new();
+        for session in snapshot
+            .sessions
+            .iter()
+            .filter(|session| session.is_client())
+        {
+            let system = words.naming.name(session, words.names);
+            let statement = session.statement.and_then(|id| words.statements.get(id));
+            if let Some(statement) = statement.filter(|it| it.kind == Kind::Ddl)
+                && let Some(begun) = session.query_start
+                && begun >= start
+            {
+                let last = self.changes.get(&(system.clone(), statement.id));
+                if last.is_none_or(|last| begun.since(*last) >= AGAIN) {
+                    if self.changes.len() >= MOST_CHANGES {
+                        self.changes.clear();
+                    }
+                    self.changes.insert((system.clone(), statement.id), begun);
+                    events.push(Event {
+                        at: begun,
+                        kind: Event::DDL.into(),
+                        label: system.clone().unwrap_or_default(),
+                        detail: Some(statement.short().into()),
+                    });
+                }
+            }
+            let Some(system) = system.filter(|system| !self.known.contains_key(system)) else {
+                continue;
+            };
+            if self.known.len() + self.newcomers.len() < MOST_SYSTEMS
+                || self.newcomers.contains_key(&system)
+            {
+                let seen = self.newcomers.entry(system).or_default();
+                seen.see(session, words.statements);
+                if seen.connected.len() > MOST_CONNECTIONS {
+                    seen.connected.pop_last();
+                }
+            }
+        }
+        let decided = |_: &Arc<str>, seen: &mut Seen| {
+            let first = seen.connected.first().copied().unwrap_or(at);
+            first <= start || at.since(first) >= DECIDED || seen.is_known_well()
+        };
+        for (label, seen) in self.newcomers.extract_if(decided) {
+            let first = seen.connected.first().copied().unwrap_or(at);
+            let (kind, at) = match seen.onboarded(start) {
+                Some(onboarded) => (Event::ONBOARDED, onboarded),
+                None => (Event::FIRST_SEEN, first.max(start)),
+            };
+            self.known.insert(Arc::clone(&label), Work::default());
+            events.push(Event {
+                at,
+                kind: kind.into(),
+                label,
+                detail: None,
+            });
+        }
+        // Neither of them comes in an order of its own.
+        events.sort_unstable();
+        events
+    }
+
+    /// Takes in a minute's sums: who works much more, or much less, than before.
+    pub fn minute(&mut self, rolled: &RolledUp) -> Vec<Event> {
+        let watched = rolled.minute.span_us.as_secs_f64();
+        if watched < 30.0 {
+            return Vec::new();
+        }
+        let mut spent: HashMap<&Arc<str>, f64> = HashMap::new();
+        for cell in &rolled.cells {
+            let works = [Class::OwnWork, Class::Io, Class::Wal, Class::Client]
+                .contains(&Class::from_name(&cell.account.class));
+            if let Some(system) = cell.account.system.as_ref().filter(|_| works) {
+                *spent.entry(system).or_default() += cell.spent_us.as_secs_f64();
+            }
+        }
+        // What one sighting in a tick stands for, of a second.
+        let grain = 1.0 / f64::from(rolled.minute.ticks.max(1));
+        let mut events = Vec::new();
+        for (system, work) in &mut self.known {
+            let load = spent.get(system).copied().unwrap_or_default() / watched;
+            if let Some((before, after)) = work.step(load, grain) {
+                events.push(Event {
+                    at: rolled.minute.until,
+                    kind: Event::RATE.into(),
+                    label: Arc::clone(system),
+                    detail: Some(
+                        format!("{after:.2} sessions at work on average, was {before:.2}").into(),
+                    ),
+                });
+            }
+        }
+        events
+    }
+}
+
+impl Work {
+    /// Takes in a minute; gives the loads before and after a step, if there was one.
+    fn step(&mut self, load: f64, grain: f64) -> Option<(f64, f64)> {
+        self.minutes.push_back(load);
+        if self.minutes.len() > BEFORE + AFTER {
+            self.minutes.pop_front();
+        }
+        let count = self.minutes.len().checked_sub(AFTER)?;
+        if count < FEWEST {
+            return None;
+        }
+        let mut before: Vec<f64> = self.minutes.iter().take(count).copied().collect();
+        before.sort_unstable_by(f64::total_cmp);
+        let usual = before[count / 2];
+        let differs = |load: f64| {
+            let noise = (grain * (load + usual)).sqrt();
+            let apart = (load - usual).abs();
+            let by_factor = load >= FACTOR * usual || load * FACTOR <= usual;
+            by_factor && apart > DEVIATIONS * noise && apart >= LEAST
+        };
+        let after: Vec<f64> = self.minutes.iter().skip(count).copied().collect();
+        let same_side =
+            after.iter().all(|load| *load > usual) || after.iter().all(|load| *load < usual);
+        if !same_side || !after.iter().all(|load| differs(*load)) {
+            return None;
+        }
+        // From here on this is what it usually does.
+        self.minutes.drain(..count);
+        Some((usual, after.iter().sum::<f64>() / AFTER as f64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds minutes at ten ticks a second and gives the minutes that ended in a step.
+    fn steps(loads: impl IntoIterator<Item = f64>) -> Vec<usize> {
+        let mut work = Work::default();
+        let steps = loads.into_iter().enumerate();
+        let steps = steps.filter_map(|(n, load)| work.step(load, 1.0 / 600.0).map(|_| n));
+        steps.collect()
+    }
+
+    fn level(load: f64, minutes: usize) -> impl Iterator<Item = f64> {
+        // A little noise of its own, without a generator.
+        (0..minutes).map(move |n| load * (1.0 + 0.1 * (n as f64 * 2.4).sin()))
+    }
+
+    #[test]
+    fn a_steady_load_has_no_steps() {
+        assert!(steps(level(0.5, 200)).is_empty());
+        assert!(steps(level(0.0, 200)).is_empty());
+    }
+
+    #[test]
+    fn one_that_doubles_has_one_step_three_minutes_in() {
+        assert_eq!(steps(level(0.3, 30).chain(level(0.9, 30))), [32]);
+        assert_eq!(steps(level(0.9, 30).chain(level(0.3, 30))), [32]);
+    }
+
+    #[test]
+    fn a_burst_of_two_minutes_is_no_step() {
+        let burst = level(0.3, 30).chain(level(3.0, 2)).chain(level(0.3, 30));
+        assert!(steps(burst).is_empty());
+    }
+
+    #[test]
+    fn little_work_that_becomes_a_little_more_is_noise() {
+        assert!(steps(level(0.002, 30).chain(level(0.01, 30))).is_empty());
+    }
+}

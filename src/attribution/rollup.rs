@@ -1,0 +1,337 @@
+//! Charges as the ticks come in, and their sums by the minute.
+//!
+//! ```text
+//!  tick ─▶ graph ─▶ charges, edges ─▶ recording
+//!                      └─ summed by account ─▶ a minute's cells ─▶ recording
+//! ```
+//! What is charged to whom is what [`diagnose`](super::diagnose) charges; only the statement
+//! with which a blocker took its lock is judged by what was seen until then. What is remembered
+//! has bounds, however long it goes on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use petgraph::graph::NodeIndex;
+
+use crate::attribution::cause::{Class, InTheWay, Why};
+use crate::attribution::charge::{self, Charger, Charges, Look, VictimKey, known_state};
+use crate::attribution::history::History;
+use crate::graph::view::Vocabulary;
+use crate::graph::{Basis, Party, WaitGraph};
+use crate::pg::{Oid, QueryId};
+use crate::recording::{Account, Charge, Edge, Minute, Recording, RolledUp};
+use crate::sample::{Counters, Snapshot, StatementCounters};
+use crate::time::{Span, Timestamp};
+
+/// What one tick adds to the samples.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Charged {
+    /// Whose time went where, in order of the accounts.
+    pub charges: Vec<Charge>,
+    /// Who stood in whose way.
+    pub edges: Vec<Edge>,
+    /// The minute before, if this tick begins another.
+    pub over: Option<RolledUp>,
+}
+
+/// A minute ends without a look at the counters where none came for so many minutes.
+const LATE: i64 = 2;
+
+/// Charges ticks as they come in.
+#[derive(Debug, Default)]
+pub struct Rollup {
+    history: History,
+    summed: Option<Summed>,
+    /// Whether the counters were looked at, so that minutes end with such looks.
+    counts: bool,
+}
+
+/// The sums of a minute.
+#[derive(Debug)]
+struct Summed {
+    minute: Minute,
+    /// What was spent, in how many ticks, and the longest wait.
+    cells: BTreeMap<Account, (Span, u32, Option<Span>)>,
+    counters: BTreeMap<(Oid, QueryId), StatementCounters>,
+}
+
+impl Rollup {
+    /// Charges a tick's time; ticks come in order of time.
+    pub fn look(&mut self, snapshot: &Snapshot, words: Vocabulary<'_>) -> Charged {
+        let Vocabulary {
+            naming,
+            names,
+            statements,
+        } = words;
+        let tick = &snapshot.tick;
+        self.history.see(snapshot, naming, names);
+        let charger = Charger {
+            naming,
+            names,
+            statements,
+            history: &self.history,
+        };
+        let mut charges = Charges::default();
+        let graph = charger.tick(&mut charges, snapshot);
+        let edges = edges(&graph, tick.at, words);
+        let rows = rows(&charges, tick.at);
+        self.history.forget(snapshot);
+        let late = if self.counts { LATE } else { 1 };
+        let over = self.turn(tick.at, late);
+        let summed = self.summed(tick.at);
+        let blocked = charges.looks.first().map_or(0, |look| look.blocked);
+        summed.minute.count(tick, blocked);
+        for row in &rows {
+            let (spent, ticks, waited) = summed.cells.entry(row.account.clone()).or_default();
+            *spent += row.spent_us;
+            *ticks += row.ticks;
+            *waited = (*waited).max(row.waited_us);
+        }
+        Charged {
+            charges: rows,
+            edges,
+            over,
+        }
+    }
+
+    /// Takes note of a look at the counters; gives the minute that ends with it, if one does.
+    pub fn count(&mut self, counters: &Counters) -> Option<RolledUp> {
+        self.counts = true;
+        let summed = self.summed(counters.at);
+        summed.minute.counted = Some(counters.at);
+        for row in &counters.rows {
+            let row = StatementCounters {
+                at: counters.at,
+                ..*row
+            };
+            summed.counters.insert((row.database, row.query_id), row);
+        }
+        self.turn(counters.at, 1)
+    }
+
+    /// Gives what was summed of the minute that is not over, of which `at` is the end.
+    pub fn finish(&mut self, at: Timestamp) -> Option<RolledUp> {
+        self.summed.take().map(|summed| summed.roll(at))
+    }
+
+    /// Ends the minute if so many have turned since it began, or the clock was put back.
+    fn turn(&mut self, at: Timestamp, turns: i64) -> Option<RolledUp> {
+        let is_over =
+            |summed: &mut Summed| summed.minute.turns(at) >= turns || at < summed.minute.at;
+        let over = self.summed.take_if(is_over)?;
+        self.summed(at);
+        Some(over.roll(at))
+    }
+
+    fn summed(&mut self, at: Timestamp) -> &mut Summed {
+        self.summed.get_or_insert_with(|| Summed {
+            minute: Minute::starting(at),
+            cells: BTreeMap::new(),
+            counters: BTreeMap::new(),
+        })
+    }
+}
+
+impl Summed {
+    fn roll(self, until: Timestamp) -> RolledUp {
+        let at = self.minute.at;
+        let cell = |(account, (spent_us, ticks, waited_us))| Charge {
+            at,
+            account,
+            spent_us,
+            ticks,
+            waited_us,
+        };
+        RolledUp {
+            minute: Minute {
+                until: until.max(at),
+                ..self.minute
+            },
+            cells: self.cells.into_iter().map(cell).collect(),
+            counters: self.counters.into_values().collect(),
+        }
+    }
+}
+
+/// Sums the charges of a tick by account.
+///
+/// Shares of a span are fractions of microseconds; each sum is rounded so that all of them
+/// together come to what was charged.
+fn rows(charges: &Charges, at: Timestamp) -> Vec<Charge> {
+    let mut sums: BTreeMap<Account, (f64, Option<Span>)> = BTreeMap::new();
+    for charge in &charges.all {
+        let (seconds, waited) = sums.entry(account(charges, charge)).or_default();
+        *seconds += charge.seconds;
+        *waited = (*waited).max(charge.waited);
+    }
+    let (mut exact, mut told) = (0.0, 0);
+    let row = |(account, (seconds, waited_us)): (Account, (f64, Option<Span>))| {
+        exact += seconds * 1e6;
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "sessions times a tick's span"
+        )]
+        let spent = exact.round() as i64 - told;
+        told += spent;
+        Charge {
+            at,
+            account,
+            spent_us: Span::from_micros(spent),
+            ticks: 1,
+            waited_us,
+        }
+    };
+    sums.into_iter().map(row).collect()
+}
+
+/// Words what a charge is summed by.
+fn account(charges: &Charges, charge: &charge::Charge) -> Account {
+    let victim = charges.victims.get(charge.victim);
+    let cell = charges.cells.get(charge.cell);
+    let system = |number: Option<u32>| number.map(|n| Arc::clone(charges.systems.get(n)));
+    let (blocker, blocker_system, blocker_gid) = match &cell.blocker {
+        InTheWay::Nobody => ("nobody", None, None),
+        InTheWay::Unseen | InTheWay::Many => ("unseen", None, None),
+        InTheWay::System(number) => ("system", system(*number), None),
+        InTheWay::Prepared { gid, owner } => ("prepared", owner.clone(), Some(Arc::clone(gid))),
+    };
+    let why = charge.why.as_ref();
+    let took = why.and_then(|why| why.statement);
+    let through = why.and_then(|why| why.through.clone());
+    let (lock_type, lock_mode) = charge.lock.clone().unzip();
+    let (through_system, through_statement) = through.unwrap_or_default();
+    Account {
+        database: victim.database,
+        statement: victim.statement,
+        system: system(charge.system),
+        class: cell.class.name().into(),
+        table: cell.table.clone(),
+        held: cell.held.clone(),
+        basis: charge.basis.map(|basis| basis.name().into()),
+        lock_type,
+        lock_mode,
+        blocker: blocker.into(),
+        blocker_system,
+        blocker_gid,
+        blocker_state: why.map(|why| why.state.into()),
+        blocker_statement: took.map(|(statement, _)| statement),
+        blocker_basis: took.map(|(_, basis)| basis.name().into()),
+        through_system,
+        through_statement,
+    }
+}
+
+/// Lists the edges of a graph that carry blame.
+fn edges(graph: &WaitGraph<'_>, at: Timestamp, words: Vocabulary<'_>) -> Vec<Edge> {
+    let mut edges = Vec::new();
+    for waiter in graph.parties() {
+        let Party::Backend(pid) = graph.party(waiter) else {
+            continue;
+        };
+        let edge = |blocker: NodeIndex, kind: &str| {
+            let (pid_in_way, gid, owner) = match graph.party(blocker) {
+                Party::Backend(pid) => (Some(*pid), None, None),
+                Party::Prepared(gid) => (None, Some(Arc::clone(gid)), None),
+                Party::Unlisted(owner) => (None, None, Some(Arc::clone(owner))),
+            };
+            Edge {
+                at,
+                waiter: *pid,
+                blocker: pid_in_way,
+                gid,
+                owner,
+                kind: kind.into(),
+                certainty: None,
+                lock_type: None,
+                lock_mode: None,
+                table: None,
+            }
+        };
+        for wait in graph.waits(waiter) {
+            let table = graph.table(waiter, wait, words.names, words.statements);
+            let told = |edge: Edge| Edge {
+                lock_type: Some(Arc::clone(&wait.request.target.locktype)),
+                lock_mode: Some(wait.request.mode),
+                table: table.as_ref().map(|table| Arc::clone(&table.name)),
+                ..edge
+            };
+            edges.extend(wait.hard.iter().map(|&node| told(edge(node, "hard"))));
+            if wait.hard.is_empty() {
+                edges.extend(graph.blamed_softly(wait).into_iter().map(|soft| Edge {
+                    certainty: Some(soft.certainty.name().into()),
+                    ..told(edge(soft.node, "soft"))
+                }));
+            }
+        }
+        let snapshot_waits = graph.snapshot_waits(waiter).iter();
+        edges.extend(snapshot_waits.map(|&node| edge(node, "snapshot")));
+    }
+    edges.sort_unstable();
+    edges
+}
+
+impl Charges {
+    /// Takes in the minutes of a recording whose samples are gone.
+    pub(super) fn of_minutes(recording: &Recording) -> Self {
+        let mut charges = Self::default();
+        for RolledUp { minute, cells, .. } in &recording.minutes {
+            let tick = charges.looks.len();
+            charges.looks.push(Look {
+                at: minute.at,
+                until: minute.until,
+                ticks: minute.ticks,
+                span: minute.span_us,
+                stretch: [minute.at, minute.until.min(minute.at + minute.span_us)],
+                blocked: minute.blocked as usize,
+            });
+            for cell in cells {
+                let charge = charges.of_cell(tick, cell);
+                charges.all.push(charge);
+            }
+        }
+        charges
+    }
+
+    fn of_cell(&mut self, tick: usize, cell: &Charge) -> charge::Charge {
+        let account = &cell.account;
+        let system = |charges: &mut Self, name: &Option<Arc<str>>| {
+            Some(charges.systems.number(name.clone()?))
+        };
+        let blocker = match &*account.blocker {
+            "nobody" => InTheWay::Nobody,
+            "system" => InTheWay::System(system(self, &account.blocker_system)),
+            "prepared" => InTheWay::Prepared {
+                gid: account.blocker_gid.clone().unwrap_or_default(),
+                owner: account.blocker_system.clone(),
+            },
+            _ => InTheWay::Unseen,
+        };
+        let basis = |name: &Option<Arc<str>>| name.as_deref().map(Basis::from_name);
+        let through = (account.through_system.clone(), account.through_statement);
+        let why = account.blocker_state.as_ref().map(|state| Why {
+            state: known_state(state),
+            statement: account.blocker_statement.zip(basis(&account.blocker_basis)),
+            through: (through != (None, None)).then_some(through),
+        });
+        charge::Charge {
+            tick,
+            victim: self.victims.number(VictimKey {
+                database: account.database,
+                statement: account.statement,
+            }),
+            system: system(self, &account.system),
+            cell: self.cells.number(super::cause::Cell {
+                class: Class::from_name(&account.class),
+                table: account.table.clone(),
+                blocker,
+                held: account.held.clone(),
+            }),
+            seconds: cell.spent_us.as_secs_f64(),
+            why,
+            lock: account.lock_type.clone().zip(account.lock_mode),
+            basis: basis(&account.basis),
+            waited: cell.waited_us,
+            ticks: cell.ticks,
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The verdict over a window of the recording, as `pgjam report --format json` gives it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+
+use super::Shared;
+use super::events::instant;
+use super::graph::off_the_watch;
+use super::health::query;
+use super::problem::Problem;
+use crate::attribution::diagnose_in_words;
+use crate::names::Statements;
+use crate::recording::{Recording, RecordingError};
+use crate::report::{Report, json};
+use crate::system::Naming;
+use crate::time::{Span, Timestamp};
+
+/// The window where none is asked for: the last ten minutes.
+const USUAL: Span = Span::from_secs(600);
+/// The longest window.
+const LONGEST: Span = Span::from_secs(2 * 3_600);
+/// So many sessions' rows are reckoned with at most.
+const ROWS: usize = 1_000_000;
+
+/// What is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    server: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+}
+
+/// Answers with the diagnosis of a window.
+pub(super) async fn show(
+    State(app): State<Shared>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Asked { server, from, to } = query(asked)?;
+    let server = app.named(server.as_deref())?;
+    let to = to.as_deref().map(instant).transpose()?;
+    let to = to.unwrap_or_else(|| server.now());
+    let from = from.as_deref().map(instant).transpose()?;
+    let from = from.unwrap_or(to - USUAL);
+    if from >= to {
+        return Err(Problem::unprocessable("from must lie before to"));
+    }
+    if to.since(from) > LONGEST {
+        let detail = format!("the window is longer than {LONGEST}; pgjam report reads any");
+        return Err(Problem::unprocessable(detail));
+    }
+    let Ok(_turn) = app.diagnoses.try_acquire() else {
+        let detail = "another diagnosis is under way, and one is made at a time";
+        return Err(Problem::later(StatusCode::SERVICE_UNAVAILABLE, detail, 5));
+    };
+    let (folder, naming) = (server.status().folder, server.naming());
+    let with_texts = app.access.knows_callers;
+    let made = move || diagnosis(&folder, from, to, &naming, with_texts);
+    let text = off_the_watch(made).await??;
+    Ok(([(CONTENT_TYPE, "application/json")], text).into_response())
+}
+
+fn diagnosis(
+    folder: &Path,
+    from: Timestamp,
+    to: Timestamp,
+    naming: &Arc<Naming>,
+    with_texts: bool,
+) -> Result<String, Problem> {
+    let mut recording = Recording::open(folder).map_err(|error| match error {
+        RecordingError::NotARecording(_) => Problem::later(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "nothing is recorded yet",
+            5,
+        ),
+        error => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    })?;
+    let within = |at: Timestamp| from <= at && at <= to;
+    recording.snapshots.retain(|look| within(look.tick.at));
+    recording.counters.retain(|look| within(look.at));
+    recording.losses.retain(|loss| within(loss.at));
+    recording.declared.retain(|told| within(told.at));
+    if recording.snapshots.is_empty() {
+        let detail = format!("nobody looked between {from} and {to}");
+        return Err(Problem::new(StatusCode::NOT_FOUND, detail));
+    }
+    let rows: usize = recording
+        .snapshots
+        .iter()
+        .map(|look| look.sessions.len())
+        .sum();
+    if rows > ROWS {
+        let detail = format!(
+            "the window holds {rows} rows, more than the {ROWS} that are reckoned with here: \
+             ask for a shorter one, or run pgjam report"
+        );
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
+    }
+    let statements = Statements::of(&recording.statements);
+    let statements = if with_texts {
+        statements
+    } else {
+        statements.without_texts()
+    };
+    let diagnosis = diagnose_in_words(&recording, naming, &statements);
+    Ok(json::render(&Report::new(diagnosis)))
+}

@@ -1,0 +1,306 @@
+//! One server, watched into a recording: what `diagnose`, the lab and the daemon have in common.
+//!
+//! ```text
+//!  connect ─▶ doctor ─▶ ticks ─▶ recording folder ─▶ (attribution reads it from there)
+//!                         └────▶ audience: whoever wants to know at once
+//! ```
+//! The recording is written beside the watch and made safe twice a second: a slow
+//! disk delays no look, and whatever ends the watch leaves what was seen until then.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use crate::connect::{ConnectError, Session, Target};
+use crate::doctor::{Checkup, DoctorError};
+use crate::pg::Version;
+use crate::recording::{Disk, Entry, Recorder, RecordingError};
+use crate::sample::live::{Options, Source};
+use crate::sample::{Declared, Loss, Name, SampleError, Server, Snapshot, StatementText};
+
+/// How long other databases may keep the end of a watch waiting for names.
+pub const LAST_NAMES: Duration = Duration::from_secs(2);
+/// How long the preflight may take before the server counts as hanging.
+const PREFLIGHT: Duration = Duration::from_secs(10);
+/// So many ticks in a row may run into a timeout of ours before we give up.
+const TIMEOUTS: u32 = 20;
+
+/// Why a watch did not come about, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// The server could not be reached or refused.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The preflight could not be made.
+    #[error(transparent)]
+    Doctor(#[from] DoctorError),
+    /// The role sees too little, or the server lacks what is needed.
+    #[error("{0}")]
+    Missing(String),
+    /// The server is older than what the tick needs.
+    #[error("{0}")]
+    TooOld(String),
+    /// Watching failed.
+    #[error(transparent)]
+    Sample(#[from] SampleError),
+    /// Watching ended before its time, and what was seen until then is kept.
+    #[error("{error}\n  what was seen until then is kept: pgjam report {}", kept.display())]
+    Lost {
+        /// Why.
+        error: SampleError,
+        /// Where the recording is.
+        kept: PathBuf,
+    },
+    /// The recording could not be written.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
+    /// It was stopped before it had anything to say.
+    #[error("interrupted before the first tick")]
+    Interrupted,
+}
+
+/// A server that was reached and may be watched.
+#[derive(Debug)]
+pub struct Reached {
+    /// How it was reached.
+    pub target: Target,
+    /// The session on it.
+    pub session: Session,
+    /// What it is.
+    pub server: Server,
+    /// What may be seen there.
+    pub checkup: Checkup,
+}
+
+/// Connects and makes sure that what is needed may be seen.
+///
+/// # Errors
+///
+/// Where the server cannot be reached, hangs, or shows too little.
+pub async fn reach(target: Target) -> Result<Reached, WatchError> {
+    let session = target.connect().await?;
+    let preflight = tokio::time::timeout(PREFLIGHT, Checkup::run(session.client()));
+    let checkup = preflight.await.map_err(|_| SampleError::Silent {
+        query: "the preflight",
+        seconds: PREFLIGHT.as_secs_f64(),
+    })??;
+    match checkup.server(session.address()) {
+        Some(server) if !checkup.is_fatal() => Ok(Reached {
+            target,
+            session,
+            server,
+            checkup,
+        }),
+        _ => Err(refused(session.address(), &checkup)),
+    }
+}
+
+/// Says what is missing, and what grants it.
+fn refused(address: &str, checkup: &Checkup) -> WatchError {
+    let mut said = format!("{address} cannot be watched");
+    for missing in checkup.missing.iter().filter(|missing| missing.fatal) {
+        said.extend(["\n  ", &missing.what, ": ", &missing.consequence]);
+        said.extend(missing.remedy.iter().flat_map(|remedy| ["\n    ", remedy]));
+    }
+    if checkup.version < Version::OLDEST {
+        WatchError::TooOld(said)
+    } else {
+        WatchError::Missing(said)
+    }
+}
+
+/// Who is told what a watch sees while it goes on; it must not take its time.
+pub trait Audience: Send {
+    /// Hears that the watch goes on, before each look.
+    fn stirs(&mut self) {}
+    /// Hears a text, before the look that mentions it.
+    fn learned(&mut self, _text: &StatementText) {}
+    /// Hears a name, before the look that mentions it where the server told it in time.
+    fn named(&mut self, _name: &Name) {}
+    /// Hears a look.
+    fn saw(&mut self, _snapshot: &Snapshot) {}
+    /// Hears of a loss.
+    fn lost(&mut self, _loss: &Loss) {}
+    /// Hears that the disk refuses, or takes again.
+    fn disk(&mut self, _disk: &Disk) {}
+    /// Gives what was declared since it was last asked, for the recording.
+    fn declared(&mut self) -> Vec<Declared> {
+        Vec::new()
+    }
+}
+
+/// How a server is watched.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// How long; without an end where there is none.
+    pub duration: Option<Duration>,
+    /// How it is looked at. The target and the last tick before it come from what was reached
+    /// and from the recording.
+    pub options: Options,
+    /// How long the server may keep the end waiting.
+    pub ending: Duration,
+}
+
+impl Watch {
+    /// Watches into a folder until the time is over or `stop` comes.
+    ///
+    /// # Errors
+    ///
+    /// Where the server goes away; the folder then holds what was seen until then. Where the
+    /// folder cannot be written.
+    pub async fn run(
+        &self,
+        folder: &Path,
+        reached: &Reached,
+        audience: &mut dyn Audience,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), WatchError> {
+        let mut recorder = Recorder::create(folder, &reached.server)?;
+        let watched = self.go_on(&mut recorder, reached, audience, stop).await;
+        recorder.finish()?;
+        match watched {
+            Err(WatchError::Sample(error)) => Err(WatchError::Lost {
+                error,
+                kept: folder.to_owned(),
+            }),
+            other => other,
+        }
+    }
+
+    /// Watches into a recording that may have begun before and may go on afterwards.
+    ///
+    /// # Errors
+    ///
+    /// Where the server goes away, or refuses what the tick needs.
+    pub async fn go_on(
+        &self,
+        recorder: &mut Recorder,
+        reached: &Reached,
+        audience: &mut dyn Audience,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), WatchError> {
+        let options = Options {
+            target: Some(reached.target.clone()),
+            after: recorder.last_tick(),
+            ..self.options.clone()
+        };
+        let mut stop = std::pin::pin!(stop);
+        let source = tokio::select! {
+            () = &mut stop => return Err(WatchError::Interrupted),
+            source = Source::new(reached.session.client(), options) => source?,
+        };
+        let mut watching = Watching {
+            source,
+            recorder,
+            audience,
+            ticks: 0,
+            timeouts: 0,
+        };
+        watching.until(self.duration, stop).await?;
+        watching.end(self.ending).await?;
+        if watching.ticks == 0 {
+            return Err(WatchError::Interrupted);
+        }
+        Ok(())
+    }
+}
+
+/// A watch under way.
+struct Watching<'a> {
+    source: Source<'a>,
+    recorder: &'a mut Recorder,
+    audience: &'a mut dyn Audience,
+    ticks: u64,
+    /// Ticks in a row that ran into a timeout.
+    timeouts: u32,
+}
+
+impl Watching<'_> {
+    async fn until(
+        &mut self,
+        duration: Option<Duration>,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<(), WatchError> {
+        let begun = Instant::now();
+        while duration.is_none_or(|all| begun.elapsed() < all) {
+            // Whoever hangs in the middle of a step does not keep the end waiting.
+            tokio::select! {
+                () = &mut stop => break,
+                step = self.step() => step?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes one tick and what is asked beside it.
+    async fn step(&mut self) -> Result<(), WatchError> {
+        self.audience.stirs();
+        for declared in self.audience.declared() {
+            self.recorder.take(Entry::Declared(declared));
+        }
+        let snapshot = match self.source.tick().await {
+            Ok(snapshot) => snapshot,
+            Err(SampleError::Timeout { .. }) if self.timeouts < TIMEOUTS => {
+                self.timeouts += 1;
+                self.recorder.lose("timed_out_ticks", 1);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.timeouts = 0;
+        // What the server has told is safe before it is asked for more.
+        self.recorder
+            .take(Entry::Snapshot(Box::new(snapshot.clone())));
+        for text in self.source.learned() {
+            self.audience.learned(&text);
+            self.recorder.take(Entry::Statement(text));
+        }
+        for name in self.source.names(&snapshot).await {
+            self.audience.named(&name);
+            self.recorder.take(Entry::Name(name));
+        }
+        self.lose();
+        self.ticks += 1;
+        // What helps at once comes before anything that may take its time.
+        self.audience.saw(&snapshot);
+        if let Some(disk) = self.recorder.disk() {
+            self.audience.disk(&disk);
+        }
+        if self.source.should_count() {
+            self.count().await?;
+        }
+        Ok(())
+    }
+
+    /// Asks what the end still needs: the last piece of time ends where the watch does, and the
+    /// names may come after it.
+    async fn end(&mut self, patience: Duration) -> Result<(), WatchError> {
+        let last = async {
+            self.count().await?;
+            for name in self.source.last_names(LAST_NAMES).await {
+                self.recorder.take(Entry::Name(name));
+            }
+            Ok(())
+        };
+        let ended = tokio::time::timeout(patience, last).await;
+        self.lose();
+        ended.unwrap_or(Ok(()))
+    }
+
+    /// Reads the counters, if there are any.
+    async fn count(&mut self) -> Result<(), WatchError> {
+        if let Some(counters) = self.source.counters().await? {
+            self.recorder.take(Entry::Counters(counters));
+        }
+        Ok(())
+    }
+
+    /// Takes down what was lost.
+    fn lose(&mut self) {
+        for loss in self.source.losses() {
+            self.audience.lost(&loss);
+            self.recorder.take(Entry::Loss(loss));
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What remains of minutes, and what is written beside the samples.
+
+use super::*;
+use crate::pg::LockMode;
+use crate::recording::rows::{PerTick, Row};
+use crate::recording::{Account, Charge, Edge, Event, Minute, RolledUp};
+
+fn charge(micros: i64) -> Charge {
+    Charge {
+        at: at(micros),
+        account: Account {
+            database: Some(Oid(16_384)),
+            statement: Some(StatementId(u64::MAX)),
+            system: Some(HOSTILE.into()),
+            class: "row-lock".into(),
+            table: Some("public.inbox".into()),
+            held: None,
+            basis: Some("measured".into()),
+            lock_type: Some("transactionid".into()),
+            lock_mode: Some(LockMode::Share),
+            blocker: "prepared".into(),
+            blocker_system: None,
+            blocker_gid: Some(HOSTILE.into()),
+            blocker_state: Some("prepared".into()),
+            blocker_statement: None,
+            blocker_basis: None,
+            through_system: None,
+            through_statement: Some(StatementId(7)),
+        },
+        spent_us: Span::from_micros(1_234_567),
+        ticks: 12,
+        waited_us: Some(Span::from_millis(2)),
+    }
+}
+
+fn minute(second: i64) -> RolledUp {
+    let begins = at(second * 1_000_000);
+    let looked = begins + Span::from_secs(60);
+    RolledUp {
+        minute: Minute {
+            at: begins,
+            until: looked,
+            ticks: 600,
+            missed: 1,
+            span_us: Span::from_secs(59),
+            server_us: Span::from_millis(300),
+            blocked: 17,
+            counted: Some(looked),
+        },
+        cells: vec![charge(second * 1_000_000)],
+        counters: vec![StatementCounters {
+            at: looked,
+            database: Oid(16_384),
+            query_id: QueryId(-9),
+            calls: Some(4),
+            exec_ms: 1.5,
+            rows: 4,
+            blocks_hit: 0,
+            blocks_read: 0,
+            wal_bytes: 0,
+        }],
+    }
+}
+
+#[test]
+fn minutes_without_samples_and_events_are_read_as_they_were_written() {
+    let event = Event {
+        at: at(5),
+        kind: Event::ONBOARDED.into(),
+        label: HOSTILE.into(),
+        detail: Some(HOSTILE.into()),
+    };
+    let recording = Recording {
+        minutes: vec![minute(0), minute(60), minute(3_540)],
+        events: vec![event.clone()],
+        ..Recording::empty(server())
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = Writer::create(folder.path(), &server()).unwrap();
+    for minute in recording.minutes.clone() {
+        writer.take(Entry::Minute(Box::new(minute)));
+    }
+    writer.take(Entry::Event(event));
+    writer.finish().unwrap();
+    assert_eq!(Recording::open(folder.path()).unwrap(), recording);
+}
+
+#[test]
+fn minutes_of_which_the_samples_are_there_are_not_told_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = Writer::create(folder.path(), &server()).unwrap();
+    for second in [0, 60, 120] {
+        writer.take(Entry::Minute(Box::new(minute(second))));
+    }
+    writer.take(snapshot(120_000_000, 1).into());
+    writer.finish().unwrap();
+    let read = Recording::open(folder.path()).unwrap();
+    assert_eq!(read.minutes, [minute(0), minute(60)]);
+    assert_eq!(read.snapshots.len(), 1);
+}
+
+#[test]
+fn charges_and_edges_lie_beside_the_samples() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = Writer::create(folder.path(), &server()).unwrap();
+    let edge = Edge {
+        at: at(9),
+        waiter: Pid(7),
+        blocker: None,
+        gid: Some(HOSTILE.into()),
+        owner: None,
+        kind: "hard".into(),
+        certainty: None,
+        lock_type: Some("transactionid".into()),
+        lock_mode: Some(LockMode::Share),
+        table: Some("public.inbox".into()),
+    };
+    writer.take(Entry::Charges(vec![charge(9)]));
+    writer.take(Entry::Edges(vec![edge.clone()]));
+    writer.finish().unwrap();
+    assert_eq!(rows::<PerTick<Charge>>(folder.path()), [PerTick(charge(9))]);
+    assert_eq!(rows::<Edge>(folder.path()), [edge]);
+}
+
+/// Reads the rows of the one part that a table has.
+fn rows<R: Row>(folder: &Path) -> Vec<R> {
+    let parts = parts(&folder.join(R::TABLE));
+    let [part] = &parts[..] else {
+        panic!("not one part: {parts:?}")
+    };
+    format::decode(fs::File::open(part).unwrap(), Window::ALL).unwrap()
+}

@@ -1,0 +1,200 @@
+//! What remains of a watch when its samples are gone, against what the samples say.
+
+use std::collections::BTreeMap;
+
+use pgjam::attribution::finding::{Diagnosis, Verdict};
+use pgjam::attribution::{Charged, Rollup};
+use pgjam::graph::view::Vocabulary;
+use pgjam::names::{Names, Statements};
+use pgjam::recording::{Account, Event, Recording, RolledUp};
+use pgjam::sample::Counters;
+use pgjam::system::Naming;
+use pgjam::time::Span;
+
+use crate::simulator::World;
+use crate::story::{DECIDE, decision, finding_about, quiet_guilty, world};
+use crate::{conclude, culprit, told};
+
+/// A recording as it was charged while it was made.
+struct Watched {
+    recording: Recording,
+    charged: Vec<Charged>,
+    minutes: Vec<RolledUp>,
+}
+
+fn watched(world: &World) -> Watched {
+    let (recording, _) = world.run();
+    let (names, statements) = (
+        Names::of(&recording.names),
+        Statements::of(&recording.statements),
+    );
+    let naming = Naming::default();
+    let words = Vocabulary {
+        naming: &naming,
+        names: &names,
+        statements: &statements,
+    };
+    let (mut rollup, mut charged, mut minutes) = (Rollup::default(), Vec::new(), Vec::new());
+    let mut looks = recording.counters.iter().peekable();
+    for snapshot in &recording.snapshots {
+        while let Some(look) = looks.next_if(|look| look.at <= snapshot.tick.at) {
+            minutes.extend(rollup.count(look));
+        }
+        let one = rollup.look(snapshot, words);
+        minutes.extend(one.over.clone());
+        charged.push(one);
+    }
+    minutes.extend(rollup.finish(recording.snapshots.last().unwrap().tick.at));
+    Watched {
+        recording,
+        charged,
+        minutes,
+    }
+}
+
+/// Twelve minutes with a culprit from the sixth on.
+fn long_story() -> Watched {
+    watched(&world(vec![decision(), quiet_guilty(345.0)], 720.0, 3))
+}
+
+#[test]
+fn the_charges_of_a_tick_add_up_to_its_span_times_the_active_sessions() {
+    let watched = long_story();
+    for (snapshot, charged) in watched.recording.snapshots.iter().zip(&watched.charged) {
+        let active = snapshot.sessions.iter();
+        let active = active.filter(|session| session.state.is_active()).count();
+        let spent: Span = charged.charges.iter().map(|charge| charge.spent_us).sum();
+        let expected = snapshot.tick.span.as_micros() * i64::try_from(active).unwrap();
+        assert_eq!(spent.as_micros(), expected, "at {}", snapshot.tick.at);
+    }
+}
+
+#[test]
+fn every_wait_has_an_edge() {
+    let watched = long_story();
+    let mut edges = 0;
+    for (snapshot, charged) in watched.recording.snapshots.iter().zip(&watched.charged) {
+        for waiting in snapshot.locks.iter().filter(|lock| !lock.granted) {
+            let own = |edge: &&pgjam::recording::Edge| Some(edge.waiter) == waiting.pid;
+            assert!(charged.edges.iter().any(|edge| own(&edge)), "{waiting:?}");
+        }
+        edges += charged.edges.len();
+    }
+    assert!(edges > 1_000, "{edges}");
+}
+
+#[test]
+fn the_cells_of_the_minutes_are_the_sums_of_the_charges() {
+    fn sums<'c>(
+        charges: impl Iterator<Item = &'c pgjam::recording::Charge>,
+    ) -> BTreeMap<&'c Account, i64> {
+        let mut sums = BTreeMap::new();
+        for charge in charges {
+            *sums.entry(&charge.account).or_default() += charge.spent_us.as_micros();
+        }
+        sums
+    }
+    let watched = long_story();
+    let charges = watched.charged.iter().flat_map(|one| &one.charges);
+    let cells = watched.minutes.iter().flat_map(|minute| &minute.cells);
+    assert_eq!(sums(charges), sums(cells));
+    let ticks: u32 = watched.minutes.iter().map(|one| one.minute.ticks).sum();
+    assert_eq!(ticks as usize, watched.recording.snapshots.len());
+    for (one, next) in watched.minutes.iter().zip(&watched.minutes[1..]) {
+        assert_eq!(one.minute.until, next.minute.at);
+    }
+}
+
+#[test]
+fn what_is_concluded_from_the_minutes_is_what_the_samples_say_by_the_minute() {
+    let mut watched = long_story();
+    // The last did not end with a look at the counters: its time and its calls are not the same.
+    watched.minutes.pop();
+    let end = watched.minutes.last().unwrap().minute.until;
+    let ticks = &mut watched.recording.snapshots;
+    ticks.truncate(ticks.partition_point(|one| one.tick.at < end) + 1);
+    let arrivals = conclude(&watched.recording).events;
+    let arrival = |event: &pgjam::attribution::finding::Event| Event {
+        at: event.at.0,
+        kind: Event::ONBOARDED.into(),
+        label: event.label.as_str().into(),
+        detail: None,
+    };
+    let from_minutes = conclude(&Recording {
+        snapshots: Vec::new(),
+        counters: Vec::new(),
+        minutes: watched.minutes.clone(),
+        events: arrivals.iter().map(arrival).collect(),
+        ..watched.recording.clone()
+    });
+    let by_the_minute = |rolled: &RolledUp| {
+        Some(Counters {
+            at: rolled.minute.counted?,
+            rows: rolled.counters.clone(),
+        })
+    };
+    let from_samples = conclude(&Recording {
+        counters: watched.minutes.iter().filter_map(by_the_minute).collect(),
+        ..watched.recording.clone()
+    });
+    assert_eq!(figures(&from_minutes), figures(&from_samples));
+    let found = finding_about(&from_minutes, DECIDE, "sync-12");
+    assert_eq!(found.verdict, Verdict::Proved, "{}", told(&from_minutes));
+    assert_eq!(found.cause.table.as_deref(), Some("public.inbox"));
+    assert_eq!(from_minutes.window.ticks + 1, from_samples.window.ticks);
+}
+
+/// What a diagnosis says in figures, to a nanosecond.
+fn figures(diagnosis: &Diagnosis) -> Vec<String> {
+    let mut figures = Vec::new();
+    for finding in &diagnosis.findings {
+        let growth = finding.growth.as_ref();
+        figures.push(format!(
+            "{:?} {} {:?} {:?} {:.6?} {:.6?} {:.6} {:?}",
+            finding.verdict,
+            finding.cause.class,
+            finding.cause.table,
+            culprit(finding),
+            growth.map(|growth| (growth.before_ms, growth.after_ms, growth.delta_ms)),
+            finding.ms_per_call,
+            finding.db_seconds,
+            finding
+                .cause
+                .dominant_state()
+                .map(|(state, share)| format!("{state} {share:.6}")),
+        ));
+    }
+    for split in &diagnosis.splits {
+        let parts = split.parts.iter();
+        let parts = parts.map(|part| format!("{} {:.6}", part.cause.class, part.delta_ms));
+        figures.push(format!(
+            "{} {:.6} {:?}",
+            split.victim.query,
+            split.growth.delta_ms,
+            parts.collect::<Vec<_>>()
+        ));
+    }
+    figures
+}
+
+#[test]
+fn a_watch_of_which_the_older_half_is_rolled_up_knows_who_was_there_before() {
+    let watched = long_story();
+    let from = watched.minutes[5].minute.until;
+    let mut recording = watched.recording.clone();
+    recording.snapshots.retain(|one| one.tick.at >= from);
+    recording.counters.retain(|look| look.at > from);
+    recording.minutes = watched.minutes[..6].to_vec();
+    let diagnosis = conclude(&recording);
+    let found = finding_about(&diagnosis, DECIDE, "sync-12");
+    let growth = finding_about(&conclude(&watched.recording), DECIDE, "sync-12")
+        .growth
+        .clone();
+    println!("whole {:?}, half rolled up {:?}", growth, found.growth);
+    assert!(
+        diagnosis
+            .events
+            .iter()
+            .all(|event| event.label != "decision")
+    );
+}
