@@ -10,7 +10,7 @@ use super::charge::{Charge, Minute, RolledUp};
 use super::format::{self, FORMAT, MANIFEST, Manifest};
 use super::partition::{self, Partition, day_of, entries, hour_of, partitions};
 use super::rows::{Look, PerMinute, Row, Stamped, TickRow};
-use super::seen::{LockRow, SessionRow};
+use super::seen::{self, LockRow, SessionRow};
 use super::tables::KINDS;
 use super::window::{self, MOST_ROWS, Size, Window};
 use super::{Recording, RecordingError};
@@ -186,7 +186,7 @@ fn of_hour(parts: &mut Parts<'_>, hour: i64, orphans: &mut Vec<Timestamp>) -> Ve
         }
     }
     let mut snapshots: Vec<Snapshot> = snapshots.into_values().collect();
-    snapshots.iter_mut().for_each(Snapshot::arrange);
+    snapshots.iter_mut().for_each(seen::arrange);
     snapshots
 }
 

@@ -11,7 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::rows::{Column, Row, table};
-use crate::sample::{Lock, Session};
+use crate::sample::{Lock, Session, Snapshot};
 use crate::time::Timestamp;
 
 /// A [`Session`] at a tick.
@@ -87,6 +87,16 @@ impl LockRow {
         lock.waitstart = lock.waitstart.or(start);
         lock
     }
+}
+
+/// Puts what a tick saw in its order: sessions by pid, lock entries by owner and target.
+pub(super) fn arrange(snapshot: &mut Snapshot) {
+    snapshot.sessions.sort_by_key(|session| session.pid);
+    snapshot.locks.sort_by(|a, b| {
+        let key = |lock: &Lock| (lock.mode, !lock.granted, lock.fastpath);
+        (&a.owner, &a.target, key(a)).cmp(&(&b.owner, &b.target, key(b)))
+    });
+    snapshot.safe_snapshots.sort_unstable();
 }
 
 /// Counts from one time to another, around the end of the range where need be: the server has

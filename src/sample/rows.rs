@@ -23,18 +23,6 @@ pub struct Snapshot {
     pub safe_snapshots: Vec<SafeSnapshotWait>,
 }
 
-impl Snapshot {
-    /// Puts the rows in their order: sessions by pid, lock entries by owner and target.
-    pub fn arrange(&mut self) {
-        self.sessions.sort_by_key(|session| session.pid);
-        self.locks.sort_by(|a, b| {
-            let key = |lock: &Lock| (lock.mode, !lock.granted, lock.fastpath);
-            (&a.owner, &a.target, key(a)).cmp(&(&b.owner, &b.target, key(b)))
-        });
-        self.safe_snapshots.sort_unstable();
-    }
-}
-
 /// One look: when, what it stands for, what it cost.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tick {

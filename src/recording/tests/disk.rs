@@ -1,7 +1,5 @@
 //! A disk that refuses, for a while or for good.
 
-use std::process::Command;
-
 use super::*;
 
 /// Makes a file where the folder of a table belongs, which is refused to root as well.
@@ -70,51 +68,4 @@ fn beyond_the_bound_the_oldest_ticks_go_and_are_counted_as_missed() {
 fn a_short_refusal_within_the_bound_loses_nothing() {
     let read = short_of_memory(20, 1 << 20);
     assert_eq!((read.snapshots.len(), read.losses), (21, vec![]));
-}
-
-/// Where the child of the next test writes.
-const FOLDER: &str = "PGJAM_TEST_FOLDER";
-
-#[test]
-fn a_write_that_breaks_off_in_the_middle_tears_nothing_that_was_written() {
-    let folder = tempfile::tempdir().unwrap();
-    // No file may grow beyond 24 KiB, and whoever tries gets an error in the midst of it.
-    let mut limited = Command::new("bash");
-    limited.args(["-c", r#"trap "" XFSZ; ulimit -f 24; exec "$0" "$@""#]);
-    limited.arg(std::env::current_exe().unwrap());
-    limited.args([
-        "--exact",
-        "recording::tests::disk::writes_until_it_is_refused",
-        "--ignored",
-    ]);
-    let ended = limited.env(FOLDER, folder.path()).output().unwrap();
-    assert!(ended.status.success(), "{ended:?}");
-    let read = Recording::open(folder.path()).unwrap();
-    assert_eq!(read.snapshots, written_by_the_child());
-    assert_eq!(read.losses, []);
-}
-
-fn written_by_the_child() -> Vec<Snapshot> {
-    (0..60)
-        .map(|tick| snapshot(2_000_000 + tick * 100_000, 8))
-        .collect()
-}
-
-#[test]
-#[ignore = "the child of another test, which limits what it may write"]
-fn writes_until_it_is_refused() {
-    let folder = PathBuf::from(std::env::var_os(FOLDER).unwrap());
-    let mut writer = Writer::create(&folder, &server()).unwrap();
-    let mut refused = 0;
-    for (count, snapshot) in (1..).zip(written_by_the_child()) {
-        writer.take(snapshot.into());
-        refused += usize::from(writer.flush().is_err());
-        if count % 20 == 0 {
-            // What did not fit goes into the next segments.
-            let _ = writer.seal();
-            writer.seal().unwrap();
-        }
-    }
-    assert!(refused > 3, "{refused}");
-    writer.finish().unwrap();
 }
