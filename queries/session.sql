@@ -12,4 +12,8 @@ select (select a.datid from pg_catalog.pg_stat_get_activity(pg_catalog.pg_backen
        (select n.nspname
           from pg_catalog.pg_extension e
           join pg_catalog.pg_namespace n on n.oid = e.extnamespace
-         where e.extname = 'pg_stat_statements') as statements_schema
+         where e.extname = 'pg_stat_statements'
+           and pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+           and (select pg_catalog.bool_and(pg_catalog.has_function_privilege(f.oid, 'EXECUTE'))
+                  from pg_catalog.pg_proc f
+                 where f.pronamespace = n.oid and f.proname = 'pg_stat_statements')) as statements_schema

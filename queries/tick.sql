@@ -94,7 +94,7 @@ select 'session'             as kind,
        wait_event,
        query_id,
        case when $3::boolean or query_id is null or query_id not in (select pg_catalog.unnest($2::bigint[]))
-            then pg_catalog.substr(pg_catalog.textsend(query), 1, 65536)
+            then pg_catalog.substr(pg_catalog.textsend(query), 1, 16384)
        end                   as query,
        backend_start,
        xact_start,

@@ -256,6 +256,13 @@ pub(super) struct RecordArgs {
     /// server's time.
     #[arg(long, value_parser = hertz, requires = "to")]
     pub(super) hz: Option<f64>,
+    /// Without a configuration: where metrics and graphs can be had over HTTP, as 127.0.0.1:7487.
+    #[arg(long, value_name = "ADDRESS", requires = "to")]
+    pub(super) listen: Option<std::net::SocketAddr>,
+    /// The token that callers over HTTP show; without it they see no query texts, and are on this
+    /// machine.
+    #[arg(long, value_name = "FILE", requires = "listen")]
+    pub(super) token_file: Option<PathBuf>,
     #[command(flatten)]
     pub(super) naming: NamingArgs,
     /// In which form the log is written. [default: as the configuration says, else human]

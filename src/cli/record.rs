@@ -10,7 +10,7 @@ use crate::cli::log;
 use crate::cli::screen::{Screen, safe};
 use crate::connect::{Environment, Target};
 use crate::daemon::config::{Config, Dsn, Log, Settings};
-use crate::daemon::{self, DaemonError, Plan};
+use crate::daemon::{self, DaemonError, Plan, http};
 use crate::sample::pace::Cadence;
 
 /// Watches until it is told to stop.
@@ -60,7 +60,12 @@ fn plan(args: &RecordArgs) -> Result<Plan, Failure> {
     if let Some(naming) = &args.naming.system_by {
         settings.system_by = naming.clone();
     }
-    Ok(Plan::One(name_of(to), Box::new(settings)))
+    let http = http::Settings {
+        listen: args.listen,
+        token_file: args.token_file.clone(),
+        ..http::Settings::default()
+    };
+    Ok(Plan::One(name_of(to), Box::new(settings), Box::new(http)))
 }
 
 /// Names the one server after its folder.

@@ -55,6 +55,7 @@ impl Watched<'_> {
         let tags = self.naming.tags();
         let watch = Watch {
             duration: Some(self.duration),
+            naming: self.naming.clone(),
             options: Options {
                 cadence: Cadence::Fixed(self.hz),
                 seed: u64::from(std::process::id()),
@@ -101,12 +102,17 @@ struct Viewer<'a> {
 }
 
 impl Audience for Viewer<'_> {
+    // Beyond the first screen nobody asks for them here.
     fn learned(&mut self, text: &StatementText) {
-        self.statements.learn(text);
+        if !self.has_seen {
+            self.statements.learn(text);
+        }
     }
 
     fn named(&mut self, name: &Name) {
-        self.names.learn(name);
+        if !self.has_seen {
+            self.names.learn(name);
+        }
     }
 
     fn saw(&mut self, snapshot: &Snapshot) {

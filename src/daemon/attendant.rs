@@ -14,11 +14,12 @@ use rand::RngExt as _;
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
+use super::books::Books;
 use super::config::Settings;
 use super::live::ServerLive;
 use super::watch::{Audience, Reached, Watch, WatchError, reach};
 use crate::connect::{ConnectErrorKind, Environment, Target};
-use crate::recording::{Disk, Recorder, RecordingError};
+use crate::recording::{Disk, Event, Recorder, RecordingError};
 use crate::sample::live::Options;
 use crate::sample::{Declared, Loss, Name, Snapshot, StatementText};
 
@@ -65,7 +66,7 @@ enum Ended {
 /// What outlives a connection, and what outlives a change of settings.
 #[derive(Default)]
 struct Kept {
-    recorder: Option<(PathBuf, Recorder)>,
+    recorder: Option<(PathBuf, Recorder, Books)>,
     reached: Option<Reached>,
 }
 
@@ -133,7 +134,7 @@ impl Attendant {
                 ended = &mut stop => return Ok(ended),
                 reached = reach(self.target(settings)?) => reached,
             };
-            if let (Err(_), Some((_, recorder))) = (&reached, &mut kept.recorder) {
+            if let (Err(_), Some((_, recorder, _))) = (&reached, &mut kept.recorder) {
                 recorder.lose("failed_connections", 1);
             }
             kept.reached = Some(reached?);
@@ -141,20 +142,18 @@ impl Attendant {
         let Some(reached) = &kept.reached else {
             return Ok(Ended::Changed);
         };
-        let recorder = match &mut kept.recorder {
-            Some((_, recorder)) => {
-                recorder.found_again(&reached.server)?;
-                recorder
+        let (_, recorder, books) = match &mut kept.recorder {
+            Some(kept) => {
+                kept.1.found_again(&reached.server)?;
+                kept
             }
-            none => {
-                let recorder = create(settings.to.clone(), reached).await?;
-                &mut none.insert((settings.to.clone(), recorder)).1
-            }
+            none => none.insert(create(settings, reached).await?),
         };
         let (name, address, to) = (&self.name, reached.session.address(), settings.to.display());
         info!(server = &**name, "watching {address} into {to}");
         let watch = Watch {
             duration: None,
+            naming: settings.system_by.clone(),
             options: options(settings),
             ending: ENDING,
         };
@@ -167,7 +166,10 @@ impl Attendant {
         };
         let mut why = None;
         let told = async { why = Some(stop.await) };
-        match watch.go_on(recorder, reached, &mut audience, told).await {
+        match watch
+            .go_on(recorder, books, reached, &mut audience, told)
+            .await
+        {
             Ok(()) | Err(WatchError::Interrupted) => Ok(why.unwrap_or(Ended::Stopped)),
             Err(failure) => {
                 recorder.lose("lost_connections", 1);
@@ -186,8 +188,11 @@ impl Attendant {
         {
             reached.session.close().await;
         }
-        let is_as_it_was =
-            new.to == old.to && new.retention == old.retention && new.memory == old.memory;
+        // The books name systems as they did when they were opened.
+        let is_as_it_was = new.to == old.to
+            && new.retention == old.retention
+            && new.memory == old.memory
+            && new.system_by == old.system_by;
         if !is_as_it_was || new.dsn != old.dsn {
             finish(kept.recorder.take()).await?;
         }
@@ -220,6 +225,9 @@ impl Attendant {
     }
 }
 
+/// How often `pg_stat_statements` is read.
+const COUNT_EVERY: Duration = Duration::from_secs(10);
+
 /// Says how a server is looked at; no two of them in step.
 fn options(settings: &Settings) -> Options {
     let tags = settings.system_by.tags();
@@ -228,22 +236,33 @@ fn options(settings: &Settings) -> Options {
         budget: settings.budget,
         seed: rand::rng().random(),
         tag_keys: tags.iter().map(ToString::to_string).collect(),
+        count_every: COUNT_EVERY,
         ..Options::default()
     }
 }
 
 /// Begins a recording, or goes on with it, away from the other servers' looks.
-async fn create(folder: PathBuf, reached: &Reached) -> Result<Recorder, WatchError> {
+async fn create(
+    settings: &Settings,
+    reached: &Reached,
+) -> Result<(PathBuf, Recorder, Books), WatchError> {
+    let (folder, naming) = (settings.to.clone(), settings.system_by.clone());
     let server = reached.server.clone();
-    beside(move || Recorder::create(&folder, &server))
-        .await?
-        .map_err(Into::into)
+    beside(move || {
+        let recorder = Recorder::create(&folder, &server)?;
+        let books = Books::new(naming, &Event::told(&folder));
+        Ok((folder, recorder, books))
+    })
+    .await?
 }
 
 /// Ends a recording, away from the other servers' looks.
-async fn finish(recorder: Option<(PathBuf, Recorder)>) -> Result<(), WatchError> {
+async fn finish(recorder: Option<(PathBuf, Recorder, Books)>) -> Result<(), WatchError> {
     match recorder {
-        Some((_, recorder)) => Ok(beside(move || recorder.finish()).await??),
+        Some((_, mut recorder, mut books)) => {
+            books.finish().into_iter().for_each(|it| recorder.take(it));
+            Ok(beside(move || recorder.finish()).await??)
+        }
         None => Ok(()),
     }
 }

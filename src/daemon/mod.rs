@@ -16,6 +16,7 @@
 //! where those go.
 
 mod attendant;
+pub mod books;
 pub mod config;
 pub mod http;
 pub mod live;

@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 
 use super::attendant::{Attendant, News};
 use super::config::{Config, Settings};
-use super::http::{Http, HttpError};
+use super::http::{self, Http, HttpError};
 use super::live::{Live, ServerLive};
 use super::service_manager;
 use super::watch::WatchError;
@@ -28,10 +28,20 @@ const FIRST_SIGN: Duration = Duration::from_mins(5);
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plan {
     /// One server, by whoever waits for the outcome: what somebody has to mend ends it.
-    One(String, Box<Settings>),
+    One(String, Box<Settings>, Box<http::Settings>),
     /// Those of a configuration, which is read again on SIGHUP: what somebody has to mend is
     /// told and tried again, since the other servers go on.
     Configured(Box<Config>),
+}
+
+impl Plan {
+    /// Gives where HTTP is spoken, and to whom.
+    const fn http(&self) -> &http::Settings {
+        match self {
+            Self::One(_, _, http) => http,
+            Self::Configured(config) => &config.http,
+        }
+    }
 }
 
 /// Why the daemon ended.
@@ -82,13 +92,11 @@ pub async fn run(plan: Plan) -> Result<(), DaemonError> {
 
 /// Begins to answer over HTTP, where the configuration asks for it.
 async fn speak(plan: &Plan, live: &Arc<Live>) -> Result<Option<JoinHandle<()>>, HttpError> {
-    let Plan::Configured(config) = plan else {
-        return Ok(None);
-    };
-    if config.http.listen.is_none() {
+    let settings = plan.http();
+    if settings.listen.is_none() {
         return Ok(None);
     }
-    let http = Http::bind(&config.http, Arc::clone(live)).await?;
+    let http = Http::bind(settings, Arc::clone(live)).await?;
     info!("answers on {}", http.url());
     Ok(Some(tokio::spawn(http.serve(std::future::pending()))))
 }
@@ -165,15 +173,14 @@ struct Supervisor {
 impl Supervisor {
     /// Sends out an attendant for each server.
     fn new(plan: Plan, live: Arc<Live>) -> Self {
+        let has_readers = plan.http().listen.is_some();
         let (config, servers) = match plan {
-            Plan::One(name, settings) => (None, BTreeMap::from([(name, *settings)])),
+            Plan::One(name, settings, _) => (None, BTreeMap::from([(name, *settings)])),
             Plan::Configured(config) => (Some(config.clone()), config.servers),
         };
         let (tell, told) = mpsc::unbounded_channel();
         let mut supervisor = Self {
-            has_readers: config
-                .as_ref()
-                .is_some_and(|config| config.http.listen.is_some()),
+            has_readers,
             live,
             config,
             servers: BTreeMap::new(),

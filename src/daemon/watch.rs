@@ -12,12 +12,14 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+use super::books::Books;
 use crate::connect::{ConnectError, Session, Target};
 use crate::doctor::{Checkup, DoctorError};
 use crate::pg::Version;
-use crate::recording::{Disk, Entry, Recorder, RecordingError};
+use crate::recording::{Disk, Entry, Event, Recorder, RecordingError};
 use crate::sample::live::{Options, Source};
 use crate::sample::{Declared, Loss, Name, SampleError, Server, Snapshot, StatementText};
+use crate::system::Naming;
 
 /// How long other databases may keep the end of a watch waiting for names.
 pub const LAST_NAMES: Duration = Duration::from_secs(2);
@@ -135,6 +137,8 @@ pub trait Audience: Send {
 pub struct Watch {
     /// How long; without an end where there is none.
     pub duration: Option<Duration>,
+    /// How systems are named, in what is worked out beside the samples.
+    pub naming: Naming,
     /// How it is looked at. The target and the last tick before it come from what was reached
     /// and from the recording.
     pub options: Options,
@@ -157,7 +161,11 @@ impl Watch {
         stop: impl Future<Output = ()>,
     ) -> Result<(), WatchError> {
         let mut recorder = Recorder::create(folder, &reached.server)?;
-        let watched = self.go_on(&mut recorder, reached, audience, stop).await;
+        let mut books = Books::new(self.naming.clone(), &Event::told(folder));
+        let watched = self
+            .go_on(&mut recorder, &mut books, reached, audience, stop)
+            .await;
+        books.finish().into_iter().for_each(|it| recorder.take(it));
         recorder.finish()?;
         match watched {
             Err(WatchError::Sample(error)) => Err(WatchError::Lost {
@@ -176,6 +184,7 @@ impl Watch {
     pub async fn go_on(
         &self,
         recorder: &mut Recorder,
+        books: &mut Books,
         reached: &Reached,
         audience: &mut dyn Audience,
         stop: impl Future<Output = ()>,
@@ -190,9 +199,13 @@ impl Watch {
             () = &mut stop => return Err(WatchError::Interrupted),
             source = Source::new(reached.session.client(), options) => source?,
         };
+        for entry in books.found(&reached.server) {
+            recorder.take(entry);
+        }
         let mut watching = Watching {
             source,
             recorder,
+            books,
             audience,
             ticks: 0,
             timeouts: 0,
@@ -210,6 +223,7 @@ impl Watch {
 struct Watching<'a> {
     source: Source<'a>,
     recorder: &'a mut Recorder,
+    books: &'a mut Books,
     audience: &'a mut dyn Audience,
     ticks: u64,
     /// Ticks in a row that ran into a timeout.
@@ -254,16 +268,21 @@ impl Watching<'_> {
             .take(Entry::Snapshot(Box::new(snapshot.clone())));
         for text in self.source.learned() {
             self.audience.learned(&text);
+            self.books.learn(&text);
             self.recorder.take(Entry::Statement(text));
         }
         for name in self.source.names(&snapshot).await {
             self.audience.named(&name);
+            self.books.name(&name);
             self.recorder.take(Entry::Name(name));
         }
         self.lose();
         self.ticks += 1;
         // What helps at once comes before anything that may take its time.
         self.audience.saw(&snapshot);
+        for entry in self.books.look(&snapshot) {
+            self.recorder.take(entry);
+        }
         if let Some(disk) = self.recorder.disk() {
             self.audience.disk(&disk);
         }
@@ -291,7 +310,11 @@ impl Watching<'_> {
     /// Reads the counters, if there are any.
     async fn count(&mut self) -> Result<(), WatchError> {
         if let Some(counters) = self.source.counters().await? {
+            let worked_out = self.books.count(&counters);
             self.recorder.take(Entry::Counters(counters));
+            for entry in worked_out {
+                self.recorder.take(entry);
+            }
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What was seen to happen, written down when it was seen.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,12 @@ pub struct Event {
 }
 
 impl Event {
+    /// Reads what was noticed by the watches into a folder so far; nothing where there was none.
+    #[must_use]
+    pub fn told(folder: &Path) -> Vec<Self> {
+        super::reader::rows_of_table(folder).unwrap_or_default()
+    }
+
     /// A system that nobody had seen before began to write.
     pub const ONBOARDED: &str = "system-onboarded";
     /// A system was seen for the first time, and may have been there before the watch.

@@ -104,6 +104,19 @@ impl Recording {
     }
 }
 
+/// Reads the rows of one table; none where the folder is no recording.
+pub(super) fn rows_of_table<R: Row>(folder: &Path) -> Option<Vec<R>> {
+    let server = manifest(folder).ok()?.server;
+    let mut parts = Parts {
+        folder,
+        slug: format::slug(&server),
+        window: Window::ALL,
+        unreadable: 0,
+        strings: HashSet::new(),
+    };
+    Some(parts.rows())
+}
+
 /// Counts the parts that are in no partition of this server.
 fn strangers(folder: &Path, slug: &str) -> u64 {
     let tables = KINDS.iter().map(|kind| folder.join(kind.table));

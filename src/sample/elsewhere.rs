@@ -33,6 +33,9 @@ const REFUSALS: u32 = 3;
 /// So many relations of a database may wait to be asked for.
 const MOST_WANTED: usize = 1_000;
 
+/// … in so many databases; those with the highest oids are left out, and asked when seen again.
+const MOST_DATABASES: usize = 100;
+
 /// What is asked of other databases, and what is yet to be.
 #[derive(Debug)]
 pub(super) struct Elsewhere {
@@ -95,6 +98,9 @@ impl Elsewhere {
             wanted.extend(relations.into_iter().filter(new).take(MOST_WANTED));
             while wanted.len() > MOST_WANTED {
                 wanted.pop_last();
+            }
+            while self.wanted.len() > MOST_DATABASES {
+                self.wanted.pop_last();
             }
         }
     }

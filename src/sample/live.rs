@@ -8,13 +8,16 @@
 //!   outlive it) and writes nothing.
 //! - Whatever was not seen is counted; see [`Source::losses`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant as Clock;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement as Prepared};
 
+use super::clock::{Answer as Reading, ServerClock};
+use super::counting::Counting;
 use super::decode::{Bytes, Columns, Decoder, Instant};
 use super::elsewhere::{Answer, Elsewhere};
 use super::error::SampleError;
@@ -23,11 +26,9 @@ use super::pace::{BUDGET, Cadence, Pace};
 use super::pause::Pause;
 use super::texts::Texts;
 use crate::connect::Target;
-use crate::pg::{Oid, QueryId};
+use crate::pg::Oid;
 use crate::query;
-use crate::sample::{
-    Counters, Loss, Name, PaceReason, Snapshot, StatementCounters, StatementText, Tick,
-};
+use crate::sample::{Counters, Loss, Name, PaceReason, Snapshot, StatementText, Tick};
 use crate::time::{Span, Timestamp};
 
 /// How to watch.
@@ -43,6 +44,8 @@ pub struct Options {
     pub tag_keys: Vec<String>,
     /// How to get into other databases for the names of their relations; without it they stay oids.
     pub target: Option<Target>,
+    /// How often `pg_stat_statements` is read.
+    pub count_every: Duration,
     /// How long an answer may take before the server counts as hanging.
     pub patience: Duration,
     /// The last tick of an earlier watch that this one goes on with: what was due since then
@@ -58,6 +61,7 @@ impl Default for Options {
             seed: 0,
             tag_keys: Vec::new(),
             target: None,
+            count_every: Duration::from_secs(2),
             patience: Duration::from_secs(10),
             after: None,
         }
@@ -79,6 +83,7 @@ pub struct Source<'c> {
     decoder: Decoder,
     /// The server's clock at the last tick.
     last: Option<Timestamp>,
+    clock: ServerClock,
     /// As it is set for this session, read once.
     deadlock_timeout: Span,
     texts: Texts,
@@ -87,20 +92,8 @@ pub struct Source<'c> {
     /// Between questions for names at home.
     naming_pause: Pause,
     elsewhere: Elsewhere,
-    counters: Option<CounterReader>,
+    counting: Counting,
     losses: BTreeMap<&'static str, u64>,
-}
-
-/// How often `pg_stat_statements` is read.
-const COUNT_EVERY: Duration = Duration::from_secs(2);
-
-/// The reading of `pg_stat_statements`.
-#[derive(Debug)]
-struct CounterReader {
-    pause: Pause,
-    text: String,
-    prepared: Option<Prepared>,
-    seen: HashMap<(Oid, QueryId), (i64, f64)>,
 }
 
 impl<'c> Source<'c> {
@@ -109,20 +102,7 @@ impl<'c> Source<'c> {
     /// # Errors
     /// When the server is gone, or refuses what the tick needs.
     pub async fn new(client: &'c Client, options: Options) -> Result<Self, SampleError> {
-        let session = ask(client, query::SESSION.name, options.patience, async {
-            client.query(query::SESSION.statement(), &[]).await
-        })
-        .await?;
-        let missing = |column| SampleError::Column {
-            query: query::SESSION.name,
-            column,
-        };
-        let session = session.first().ok_or(missing("database"))?;
-        let columns = Columns::new(query::SESSION.name, session.columns());
-        let home = Oid(columns.get(session, "database")?);
-        let size: i64 = columns.get(session, "text_bytes")?;
-        let deadlock_timeout = Span::from_micros(columns.get(session, "deadlock_us")?);
-        let schema: Option<Bytes<'_>> = columns.get(session, "statements_schema")?;
+        let found = Found::ask(client, options.patience).await?;
         let tick = ask(client, query::TICK.name, options.patience, async {
             client.prepare(query::TICK.statement()).await
         })
@@ -137,21 +117,14 @@ impl<'c> Source<'c> {
             decoder: Decoder::new(Columns::new(query::TICK.name, tick.columns())),
             tick,
             last: None,
-            deadlock_timeout,
-            texts: Texts::new(
-                options.tag_keys,
-                usize::try_from(size).unwrap_or(usize::MAX),
-            ),
-            naming: Naming::new(home),
+            clock: ServerClock::default(),
+            deadlock_timeout: found.deadlock_timeout,
+            texts: Texts::new(options.tag_keys, found.text_bytes),
+            naming: Naming::new(found.home),
             names: None,
             naming_pause: Pause::new(Duration::ZERO),
             elsewhere: Elsewhere::new(options.target),
-            counters: schema.map(|schema| CounterReader {
-                pause: Pause::new(COUNT_EVERY),
-                text: query::COUNTERS.in_schema(&schema.text()),
-                prepared: None,
-                seen: HashMap::new(),
-            }),
+            counting: Counting::new(options.count_every, found.schema.as_deref()),
             losses: BTreeMap::new(),
         })
     }
@@ -159,7 +132,7 @@ impl<'c> Source<'c> {
     /// Tells whether `pg_stat_statements` is in the connected database and can be read, as far as is known.
     #[must_use]
     pub const fn has_counters(&self) -> bool {
-        self.counters.is_some()
+        self.counting.is_there()
     }
 
     /// Waits for the next instant and looks.
@@ -184,7 +157,7 @@ impl<'c> Source<'c> {
         self.lose("lowered_pace", u64::from(is_lowered));
         let last = self.last.map_or(Instant::ALWAYS, Instant);
         let known = self.texts.begin();
-        let asked = Clock::now();
+        let asked = elapsed(self.started);
         let rows = ask(self.client, query::TICK.name, self.patience, async {
             let parameters: [&(dyn ToSql + Sync); 3] = [&last, &known, &self.texts.wants_all()];
             self.client.query(&self.tick, &parameters).await
@@ -194,17 +167,24 @@ impl<'c> Source<'c> {
             self.missed = self.missed.saturating_add(1);
             // The server worked all the while, and nobody knows for whom it is worth it.
             let now = elapsed(self.started);
-            self.pace.spent(now, elapsed(asked), false);
+            self.pace.spent(now, now.less(asked), false);
         }
         let rows = rows?;
         let look = self.decoder.look(&rows)?;
         self.last = Some(look.at);
+        let reading = Reading {
+            asked,
+            came: elapsed(self.started),
+            at: look.at,
+        };
+        let stepped = self.clock.stepped(reading);
         let away = self
             .after
             .take()
             .map_or(0, |before| self.pace.due_in(look.at.since(before)));
         let missed = std::mem::take(&mut self.missed).saturating_add(away);
         self.lose("missed_ticks", u64::from(missed));
+        self.lose("clock_steps", u64::from(stepped));
         let mut sessions = Vec::with_capacity(look.sessions.len());
         for (mut session, text) in look.sessions {
             self.texts.resolve(&mut session, text);
@@ -237,50 +217,54 @@ impl<'c> Source<'c> {
         })
     }
 
-    /// Tells whether `pg_stat_statements` is there and it is time to read it.
+    /// Tells whether it is time to read `pg_stat_statements`, or to look whether it is there.
     #[must_use]
     pub fn should_count(&self) -> bool {
-        let reader = self.counters.as_ref();
-        reader.is_some_and(|reader| reader.pause.is_over(Clock::now()))
+        self.counting.is_due()
     }
 
     /// Reads `pg_stat_statements`: what changed since the last call.
     ///
-    /// `None` where it is not there, may not be read, or did not answer in time; a
-    /// refusal is counted once and then not provoked again, and slowness is counted and
-    /// makes the pause longer after which [`Source::should_count`] says yes.
+    /// `None` where it is not there, may not be read, or did not answer in time. A refusal is
+    /// counted once and then not provoked again before the extension is found to be there and
+    /// readable; slowness is counted and makes the pause longer after which
+    /// [`Source::should_count`] says yes.
     ///
     /// # Errors
     /// When the server is gone or silent.
     pub async fn counters(&mut self) -> Result<Option<Counters>, SampleError> {
-        let Some(reader) = &mut self.counters else {
-            return Ok(None);
-        };
-        let (client, prepared, text) = (self.client, &mut reader.prepared, &reader.text);
-        let rows = ask(client, query::COUNTERS.name, self.patience, async {
-            let prepared = match prepared {
-                Some(prepared) => &*prepared,
-                None => prepared.insert(client.prepare(text).await?),
-            };
-            client.query(prepared, &[]).await
-        })
-        .await;
-        match rows {
-            Ok(rows) => {
-                reader.pause.answered(Clock::now());
-                let (counters, lost) = reader.read(&rows)?;
+        if !self.counting.is_there() {
+            if !self.counting.is_due() {
+                return Ok(None);
+            }
+            // A few catalogue look-ups may have to wait behind DDL, and give up.
+            match Found::ask(self.client, self.patience).await {
+                Ok(found) => self.counting.is_in(found.schema.as_deref()),
+                Err(error @ (SampleError::Gone(_) | SampleError::Silent { .. })) => {
+                    return Err(error);
+                }
+                Err(_) => self.counting.is_in(None),
+            }
+            if !self.counting.is_there() {
+                return Ok(None);
+            }
+        }
+        let look = self.counting.look(self.client);
+        let told = ask(self.client, query::COUNTERS.name, self.patience, look).await;
+        match told.and_then(|told| told) {
+            Ok((counters, lost)) => {
                 for (kind, count) in lost {
                     self.lose(kind, count);
                 }
                 Ok(Some(counters))
             }
             Err(SampleError::Privilege { .. } | SampleError::Refused { .. }) => {
-                self.counters = None;
+                self.counting.refused();
                 self.lose("refused_counters", 1);
                 Ok(None)
             }
             Err(SampleError::Timeout { .. }) => {
-                reader.pause.refused(Clock::now());
+                self.counting.timed_out();
                 self.lose("timed_out_counters", 1);
                 Ok(None)
             }
@@ -384,73 +368,35 @@ impl<'c> Source<'c> {
     }
 }
 
-impl CounterReader {
-    /// Keeps the rows that changed; gives also what is known to be lost.
-    #[expect(clippy::type_complexity, reason = "the losses have no other home")]
-    fn read(&mut self, rows: &[Row]) -> Result<(Counters, Vec<(&'static str, u64)>), SampleError> {
-        let mut counters = Counters::default();
-        let (mut hidden, mut reset) = (0, 0);
-        let mut now = HashMap::with_capacity(rows.len());
-        let Some(first) = rows.first() else {
-            return Ok((counters, Vec::new()));
+/// Where the observer is connected, and what it finds there.
+struct Found {
+    home: Oid,
+    text_bytes: usize,
+    deadlock_timeout: Span,
+    /// Of `pg_stat_statements`, where the role may read it.
+    schema: Option<Arc<str>>,
+}
+
+impl Found {
+    async fn ask(client: &Client, patience: Duration) -> Result<Self, SampleError> {
+        let rows = ask(client, query::SESSION.name, patience, async {
+            client.query(query::SESSION.statement(), &[]).await
+        })
+        .await?;
+        let missing = |column| SampleError::Column {
+            query: query::SESSION.name,
+            column,
         };
-        let columns = Columns::new(query::COUNTERS.name, first.columns());
-        counters.at = columns.get::<Instant>(first, "at")?.0;
-        for row in rows {
-            let Some(database) = columns.get::<Option<u32>>(row, "database")? else {
-                continue;
-            };
-            let Some(query_id) = columns.get::<Option<i64>>(row, "query_id")? else {
-                hidden += 1;
-                continue;
-            };
-            let key = (Oid(database), QueryId(query_id));
-            let calls: i64 = columns.get(row, "calls")?;
-            let counted = StatementCounters {
-                at: counters.at,
-                database: key.0,
-                query_id: key.1,
-                calls: Some(calls),
-                exec_ms: columns.get(row, "exec_ms")?,
-                rows: columns.get(row, "rows")?,
-                blocks_hit: columns.get(row, "blocks_hit")?,
-                blocks_read: columns.get(row, "blocks_read")?,
-                wal_bytes: columns.get(row, "wal_bytes")?,
-            };
-            let state = (calls, counted.exec_ms);
-            now.insert(key, state);
-            match self.seen.remove(&key) {
-                Some(before) if before == state => {}
-                before => {
-                    reset += u64::from(before.is_some_and(|before| before.0 > calls));
-                    counters.rows.push(counted);
-                }
-            }
-        }
-        // What is left was there and is no more: evicted, or reset.
-        let evicted = self.seen.len() as u64;
-        let gone = self
-            .seen
-            .drain()
-            .map(|((database, query_id), _)| StatementCounters {
-                at: counters.at,
-                database,
-                query_id,
-                calls: None,
-                exec_ms: 0.0,
-                rows: 0,
-                blocks_hit: 0,
-                blocks_read: 0,
-                wal_bytes: 0,
-            });
-        counters.rows.extend(gone);
-        self.seen = now;
-        let lost = vec![
-            ("hidden_counters", hidden),
-            ("reset_counters", reset),
-            ("evicted_counters", evicted),
-        ];
-        Ok((counters, lost))
+        let row = rows.first().ok_or(missing("database"))?;
+        let columns = Columns::new(query::SESSION.name, row.columns());
+        let size: i64 = columns.get(row, "text_bytes")?;
+        let schema: Option<Bytes<'_>> = columns.get(row, "statements_schema")?;
+        Ok(Self {
+            home: Oid(columns.get(row, "database")?),
+            text_bytes: usize::try_from(size).unwrap_or(usize::MAX),
+            deadlock_timeout: Span::from_micros(columns.get(row, "deadlock_us")?),
+            schema: schema.map(|schema| schema.text()),
+        })
     }
 }
 

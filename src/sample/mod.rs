@@ -7,6 +7,8 @@
 //!   [`StatementId`](crate::statement::StatementId), and the statement's text is
 //!   normalised before anything keeps it.
 
+mod clock;
+mod counting;
 mod decode;
 mod elsewhere;
 mod error;

@@ -11,6 +11,10 @@ use crate::pg::Oid;
 use crate::query;
 use crate::sample::{Name, NameKind, Snapshot};
 
+/// Of so many objects of a kind it is remembered that they were asked for; then they may be
+/// asked for again, which tells them as they are called by then.
+const MOST: usize = 20_000;
+
 /// Where a relation lives: its database, 0 for those that all databases share.
 pub(super) type Relation = (Oid, Oid);
 
@@ -89,6 +93,19 @@ impl Naming {
         missing
     }
 
+    /// Makes room: tables come and go for years.
+    fn forget_beyond(&mut self, most: usize) {
+        if self.databases.len() > most {
+            self.databases.clear();
+        }
+        if self.roles.len() > most {
+            self.roles.clear();
+        }
+        if self.relations.len() > most {
+            self.relations.clear();
+        }
+    }
+
     /// Gives the name of a database that was told.
     pub(super) fn database(&self, oid: Oid) -> Option<Arc<str>> {
         self.databases.get(&oid).cloned().flatten()
@@ -109,6 +126,7 @@ impl Naming {
                 names.push(name(&columns, row, &places)?);
             }
         }
+        self.forget_beyond(MOST);
         self.databases
             .extend(databases.iter().map(|oid| (*oid, None)));
         self.roles.extend(roles);
@@ -188,4 +206,22 @@ fn name(columns: &Columns, row: &Row, places: &Places<'_>) -> Result<Name, Sampl
         columns: listed.map(|listed| listed.iter().map(Bytes::text).collect()),
         cascades: columns.get(row, "cascades")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_that_come_and_go_for_years_take_a_bounded_room() {
+        let mut naming = Naming::new(Oid(1));
+        let nothing = BTreeSet::new();
+        for day in 0..1_000 {
+            let tables: BTreeSet<Relation> =
+                (0..100).map(|n| (Oid(1), Oid(day * 100 + n))).collect();
+            let told = naming.take(&[], (&nothing, &nothing, &tables));
+            assert!(told.is_ok_and(|names| names.is_empty()));
+        }
+        assert!(naming.relations.capacity() * size_of::<Relation>() < 1 << 20);
+    }
 }

@@ -19,11 +19,18 @@ const MOST_IDS: usize = 8_192;
 /// A query id not seen for so many ticks is no longer named to the server.
 const RECENT: u64 = 600;
 
-/// Raw texts beyond this many bytes are forgotten.
-const MOST_BYTES: usize = 8 << 20;
+/// An id such as that of `BEGIN` is remembered in no more databases.
+const MOST_DATABASES: usize = 64;
 
-/// The tick asks for no more than so many bytes of a text.
-const ASKED: usize = 65_536;
+/// Raw texts beyond this many bytes are forgotten.
+const MOST_BYTES: usize = 4 << 20;
+
+/// What a text takes beside its bytes.
+const OVERHEAD: usize = 64;
+
+/// The tick asks for no more than so many bytes of a text: a thousand sessions may each bring
+/// one that nobody knows.
+const ASKED: usize = 16_384;
 
 /// What the server writes in place of a text.
 const NO_TEXTS: [&[u8]; 4] = [
@@ -151,6 +158,9 @@ impl Texts {
         let raw = raw?;
         let statement = self.learn(database, Some(id), raw);
         let known = self.by_id.entry(id).or_default();
+        if known.databases.len() >= MOST_DATABASES {
+            known.databases.clear();
+        }
         known.databases.push((database, statement));
         known.seen = tick;
         known.wanted = false;
@@ -163,11 +173,12 @@ impl Texts {
             return *id;
         }
         let id = statement::read(raw).id;
-        if self.bytes + raw.len() > MOST_BYTES {
+        let bytes = raw.len() + OVERHEAD;
+        if self.bytes + bytes > MOST_BYTES {
             self.by_text.clear();
             self.bytes = 0;
         }
-        self.bytes += raw.len();
+        self.bytes += bytes;
         self.by_text.insert(raw.into(), id);
         id
     }
@@ -186,5 +197,125 @@ impl Texts {
             parsed: read.parsed,
         });
         read.id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pg::Pid;
+    use crate::sample::State;
+    use crate::time::Timestamp;
+
+    fn session(database: u32, query_id: Option<i64>) -> Session {
+        Session {
+            pid: Pid(1),
+            backend_start: Timestamp::default(),
+            leader_pid: None,
+            backend_type: "client backend".into(),
+            database: Some(Oid(database)),
+            role: None,
+            application_name: "".into(),
+            client_addr: None,
+            state: State::Active,
+            wait_event_type: None,
+            wait_event: None,
+            query_id: query_id.map(QueryId),
+            statement: None,
+            tags: None,
+            xact_start: None,
+            query_start: None,
+            state_change: None,
+            backend_xid: None,
+            backend_xmin: None,
+        }
+    }
+
+    impl Texts {
+        /// What is remembered from one tick to the next, in bytes, as it is laid out in memory.
+        fn size(&self) -> usize {
+            // One byte of control beside each place, an eighth of the places free.
+            fn table<T>(capacity: usize) -> usize {
+                capacity * 8 / 7 * (size_of::<T>() + 1)
+            }
+            let databases = self.by_id.values().map(|known| known.databases.capacity());
+            table::<(QueryId, Known)>(self.by_id.capacity())
+                + databases.sum::<usize>() * size_of::<(Option<Oid>, StatementId)>()
+                + table::<(Box<[u8]>, StatementId)>(self.by_text.capacity())
+                + self.by_text.keys().map(|raw| raw.len() + 16).sum::<usize>()
+                + table::<(Option<Oid>, StatementId)>(self.told.capacity())
+                + self.learned.capacity() * size_of::<StatementText>()
+        }
+    }
+
+    /// Sees a thousand sessions a tick, each with a statement that nobody saw before; gives how
+    /// many bytes are remembered at most, and how many texts were learned.
+    fn storm(statements: i64, has_ids: bool, text: impl Fn(i64) -> String) -> (usize, usize) {
+        let mut texts = Texts::new(Vec::new(), 1_024);
+        let (mut most, mut learned) = (0, 0);
+        for tick in 0..statements / 1_000 {
+            texts.begin();
+            for n in tick * 1_000..(tick + 1) * 1_000 {
+                let mut session = session(1, has_ids.then_some(n));
+                texts.resolve(&mut session, Some(text(n).as_bytes()));
+                assert!(session.statement.is_some());
+            }
+            learned += texts.learned().len();
+            most = most.max(texts.size());
+        }
+        (most, learned)
+    }
+
+    #[test]
+    fn a_hundred_thousand_statements_take_a_few_megabytes_and_each_is_learned() {
+        // No two that the parser would take for one.
+        let text = |n: i64| format!("select c{n} from t{n}");
+        for has_ids in [true, false] {
+            let (bytes, learned) = storm(100_000, has_ids, text);
+            assert!(bytes < 6 << 20, "{bytes}");
+            assert_eq!(learned, 100_000);
+        }
+    }
+
+    #[test]
+    fn long_texts_without_an_id_take_no_more() {
+        let filler = "x".repeat(900);
+        let (bytes, _) = storm(20_000, false, |n| format!("select '{filler}{n}'"));
+        assert!(bytes < 6 << 20, "{bytes}");
+    }
+
+    #[test]
+    fn what_was_forgotten_is_asked_for_and_learned_again() {
+        let mut texts = Texts::new(Vec::new(), 1_024);
+        let see = |texts: &mut Texts, id: i64| {
+            let known = texts.begin().contains(&id);
+            let text = format!("select c{id} from t");
+            texts.resolve(
+                &mut session(1, Some(id)),
+                (!known).then_some(text.as_bytes()),
+            );
+            known
+        };
+        assert!(!see(&mut texts, 7));
+        assert!(see(&mut texts, 7));
+        let most = i64::try_from(MOST_IDS).unwrap_or(i64::MAX);
+        texts.begin();
+        for id in 1_000..1_000 + most {
+            texts.resolve(&mut session(1, Some(id)), Some(b"select 1"));
+        }
+        texts.learned();
+        assert!(!see(&mut texts, 7));
+        assert_eq!(texts.learned().len(), 1);
+    }
+
+    #[test]
+    fn a_statement_of_very_many_databases_is_remembered_in_some() {
+        let mut texts = Texts::new(Vec::new(), 1_024);
+        for database in 0..10_000 {
+            texts.begin();
+            texts.resolve(&mut session(database, Some(7)), Some(b"begin"));
+            assert_eq!(texts.learned().len(), 1);
+        }
+        assert!(texts.size() < 64 << 10, "{}", texts.size());
     }
 }

@@ -11,7 +11,7 @@ use crate::stage::{SOON, Stage, head, loopback, request};
 #[track_caller]
 fn answers(stage: &Stage) {
     let begun = Instant::now();
-    while stage.get("/healthz").status != 200 {
+    while stage.send(request("GET", "/healthz", &[], "")).status != 200 {
         assert!(begun.elapsed() < SOON, "it does not answer any more");
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -126,6 +126,23 @@ fn stream(stage: &Stage) -> (u16, BufReader<TcpStream>) {
     let mut reader = BufReader::new(stream);
     let (status, _) = head(&mut reader);
     (status, reader)
+}
+
+#[test]
+fn one_address_does_not_take_all_places() {
+    let stage = Stage::jammed(&loopback());
+    let held: Vec<TcpStream> = (0..40).map(|_| stage.connect()).collect();
+    let turned_away = held.iter().filter(|stream| {
+        let mut said = [0; 12];
+        stream
+            .set_read_timeout(Some(Duration::from_millis(50)))
+            .unwrap();
+        let mut stream: &TcpStream = stream;
+        stream.read_exact(&mut said).is_ok() && &said == b"HTTP/1.1 503"
+    });
+    assert_eq!(turned_away.count(), 8);
+    drop(held);
+    answers(&stage);
 }
 
 #[test]

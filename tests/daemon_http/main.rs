@@ -8,5 +8,6 @@ mod certificates;
 mod contract;
 mod limits;
 mod metrics;
+mod real;
 mod seen;
 mod stage;

@@ -9,7 +9,7 @@ use crate::stage::{Stage, loopback};
 
 /// Reads an exposition as the text format of OpenMetrics 1.0 has it, as far as it is used here.
 #[track_caller]
-fn parsed(text: &str) -> BTreeMap<String, f64> {
+pub(crate) fn parsed(text: &str) -> BTreeMap<String, f64> {
     let body = text.strip_suffix("# EOF\n").expect("it ends in # EOF");
     let mut samples = BTreeMap::new();
     let mut families = BTreeSet::new();

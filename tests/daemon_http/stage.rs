@@ -104,9 +104,7 @@ impl Stage {
 
     /// Connects, and says nothing yet.
     pub(crate) fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(SOON)).unwrap();
-        stream
+        connect(self.address)
     }
 
     /// Sends bytes as they are and reads until the other end has had enough.
@@ -195,6 +193,13 @@ impl Answer {
         assert!(detail.contains(words), "{words:?} is not in {detail:?}");
         answer
     }
+}
+
+/// Connects, and says nothing yet.
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream
 }
 
 /// Sends a request over a connection, and reads its answer to the end.

@@ -1,8 +1,11 @@
 //! What `pg_stat_statements` counts, and what became of it.
 
-use pgjam::sample::StatementCounters;
+use std::time::{Duration, Instant};
 
-use crate::stage::Lab;
+use pgjam::sample::live::{Options, Source};
+use pgjam::sample::{Counters, Loss, StatementCounters};
+
+use crate::stage::{Lab, SOON, aside, quick};
 
 #[test]
 fn counters_are_told_when_they_change() {
@@ -163,4 +166,96 @@ fn counters_that_do_not_come_in_time_are_counted_and_left_in_peace() {
 fn calls(lab: &Lab) -> Vec<i64> {
     let counters = lab.watch(async |source| source.counters().await.unwrap().unwrap());
     counters.rows.iter().filter_map(|row| row.calls).collect()
+}
+
+/// Reads until something is told.
+async fn told_again(source: &mut Source<'_>) -> Counters {
+    let begun = Instant::now();
+    loop {
+        assert!(begun.elapsed() < SOON, "never told again");
+        if source.should_count()
+            && let Some(counters) = source.counters().await.unwrap()
+        {
+            return counters;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn count(losses: &[Loss], kind: &str) -> u64 {
+    let of_kind = losses.iter().filter(|loss| &*loss.kind == kind);
+    of_kind.map(|loss| loss.count).sum()
+}
+
+fn often() -> Options {
+    Options {
+        count_every: Duration::from_millis(50),
+        ..quick()
+    }
+}
+
+#[test]
+fn an_extension_that_is_dropped_is_read_again_when_it_is_back_and_nothing_of_before_counts_on() {
+    let lab = Lab::start();
+    if !lab.server.has_statements() {
+        return;
+    }
+    lab.watch_in("postgres", often(), async |source| {
+        let first = source.counters().await.unwrap().unwrap();
+        aside(|| {
+            lab.client("setup")
+                .batch_execute("drop extension pg_stat_statements")
+                .unwrap();
+        });
+        assert_eq!(source.counters().await.unwrap(), None);
+        assert_eq!(count(&source.losses(), "refused_counters"), 1);
+        assert!(!source.has_counters());
+        for _ in 0..3 {
+            source.tick().await.unwrap();
+            assert_eq!(source.counters().await.unwrap(), None);
+        }
+        assert_eq!(count(&source.losses(), "refused_counters"), 0);
+        aside(|| {
+            lab.client("setup")
+                .batch_execute("create extension pg_stat_statements")
+                .unwrap();
+        });
+        let back = told_again(source).await;
+        assert!(back.rows.iter().all(|row| row.calls.is_none()));
+        let gone = count(&source.losses(), "reset_counters");
+        assert_eq!(gone, first.rows.len() as u64);
+        let then = told_again(source).await;
+        assert!(then.rows.iter().all(|row| row.calls.is_some()));
+        assert!(!then.rows.is_empty());
+    });
+}
+
+#[test]
+fn a_privilege_that_is_taken_away_is_not_provoked_and_counts_when_it_is_back() {
+    let lab = Lab::start();
+    if !lab.server.has_statements() {
+        return;
+    }
+    let grant = |what: &str| {
+        aside(|| lab.client("setup").batch_execute(what).unwrap());
+    };
+    grant(
+        "create role watcher login in role pg_monitor;
+         revoke execute on all functions in schema public from public;
+         grant execute on all functions in schema public to watcher",
+    );
+    let _other = lab.client("other");
+    lab.watch_as("watcher", "postgres", often(), async |source| {
+        assert!(!source.counters().await.unwrap().unwrap().rows.is_empty());
+        grant("revoke execute on all functions in schema public from watcher");
+        assert_eq!(source.counters().await.unwrap(), None);
+        assert_eq!(count(&source.losses(), "refused_counters"), 1);
+        // The ticks need no more than what everybody may.
+        grant("revoke pg_monitor from watcher");
+        source.tick().await.unwrap();
+        assert!(count(&source.losses(), "hidden_sessions") > 0);
+        grant("grant execute on all functions in schema public to watcher");
+        told_again(source).await;
+        assert_eq!(count(&source.losses(), "refused_counters"), 0);
+    });
 }

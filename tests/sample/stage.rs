@@ -166,6 +166,11 @@ impl Drop for Waiter {
     }
 }
 
+/// Does what the driver's blocking client must not do inside a runtime.
+pub(crate) fn aside<T: Send>(what: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| scope.spawn(what).join().unwrap())
+}
+
 pub(crate) fn quick() -> Options {
     Options {
         cadence: Cadence::Fixed(100.0),

@@ -9,7 +9,7 @@ use pgjam::sample::pace::{Cadence, Need};
 use pgjam::sample::{NameKind, PaceReason, SafeSnapshotWait, State};
 use pgjam::time::Span;
 
-use crate::stage::{Lab, SOON, locks_of, pid, quick, session};
+use crate::stage::{Lab, SOON, aside, locks_of, pid, quick, session};
 
 #[test]
 fn a_row_lock_wait_shows_who_waits_for_whom_and_on_which_table() {
@@ -293,8 +293,4 @@ fn a_pace_by_need_is_slow_until_somebody_waits_and_every_tick_says_why() {
         paces
     });
     assert!(!paces.contains(&PaceReason::Budget), "{paces:?}");
-}
-
-fn aside<T: Send>(what: impl FnOnce() -> T + Send) -> T {
-    std::thread::scope(|scope| scope.spawn(what).join().unwrap())
 }

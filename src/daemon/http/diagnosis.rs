@@ -27,7 +27,7 @@ const USUAL: Span = Span::from_secs(600);
 /// The longest window.
 const LONGEST: Span = Span::from_secs(2 * 3_600);
 /// So many sessions' rows are reckoned with at most.
-const ROWS: usize = 1_000_000;
+const ROWS: usize = 400_000;
 
 /// What is asked for.
 #[derive(Debug, Deserialize)]
@@ -56,14 +56,14 @@ pub(super) async fn show(
         let detail = format!("the window is longer than {LONGEST}; pgjam report reads any");
         return Err(Problem::unprocessable(detail));
     }
-    let Ok(_turn) = app.diagnoses.try_acquire() else {
+    let Ok(turn) = Arc::clone(&app.diagnoses).try_acquire_owned() else {
         let detail = "another diagnosis is under way, and one is made at a time";
         return Err(Problem::later(StatusCode::SERVICE_UNAVAILABLE, detail, 5));
     };
     let (folder, naming) = (server.status().folder, server.naming());
     let with_texts = app.access.knows_callers;
     let made = move || diagnosis(&folder, from, to, &naming, with_texts);
-    let text = off_the_watch(made).await??;
+    let text = off_the_watch(turn, made).await??;
     Ok(([(CONTENT_TYPE, "application/json")], text).into_response())
 }
 

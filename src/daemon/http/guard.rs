@@ -1,6 +1,7 @@
 //! Who gets through to the routes, and what every answer has in common.
 //!
-//! 1. Nobody asks too often; a wrong token costs as much as many questions.
+//! 1. Nobody asks too often; a wrong token costs as much as many questions, and whoever shows the
+//!    right one is not counted with the others.
 //! 2. Where callers are not known, whoever asks must mean this machine by name: a page that made
 //!    its own name point here ([DNS rebinding]) does not.
 //! 3. Where a token is configured it is shown, except to learn whether the daemon is alive.
@@ -21,6 +22,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use super::problem::Problem;
+use super::rate::Asker;
 use super::settings::is_loopback;
 use super::{App, Caller, Shared, routes};
 
@@ -61,25 +63,28 @@ pub(super) async fn pass(
     response
 }
 
-fn check(app: &App, Caller(caller): Caller, request: &Request) -> Result<(), Problem> {
-    let too_often = |wait: std::time::Duration| {
+fn check(app: &App, Caller(address): Caller, request: &Request) -> Result<(), Problem> {
+    let headers = request.headers();
+    let shows_token = app
+        .access
+        .token
+        .as_ref()
+        .map(|token| shown(headers).is_some_and(|shown| token.is(shown)));
+    let asker = Asker {
+        address,
+        is_known: shows_token.unwrap_or(app.access.knows_callers),
+    };
+    let take = |cost| app.rates.take(asker, cost, Instant::now());
+    let is_wrong = shows_token == Some(false) && headers.contains_key(AUTHORIZATION);
+    take(if is_wrong { WRONG_TOKEN } else { 1.0 }).map_err(|wait| {
         let detail = "this address asks too often";
         Problem::later(StatusCode::TOO_MANY_REQUESTS, detail, wait.as_secs() + 1)
-    };
-    let take = |cost| app.rates.take(caller, cost, Instant::now());
-    take(1.0).map_err(too_often)?;
-    let headers = request.headers();
+    })?;
     if !app.access.knows_callers && !means_this_machine(headers) {
         let detail = "the Host header must name localhost, or an address of this machine's own";
         return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail));
     }
-    if let Some(token) = &app.access.token
-        && request.uri().path() != "/healthz"
-        && !shown(headers).is_some_and(|shown| token.is(shown))
-    {
-        if headers.contains_key(AUTHORIZATION) {
-            take(WRONG_TOKEN).map_err(too_often)?;
-        }
+    if shows_token == Some(false) && request.uri().path() != "/healthz" {
         let detail = "a bearer token is needed: Authorization: Bearer TOKEN";
         return Err(Problem::new(StatusCode::UNAUTHORIZED, detail));
     }

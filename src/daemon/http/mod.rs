@@ -27,6 +27,7 @@ mod settings;
 mod stream;
 mod tls;
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -52,6 +53,8 @@ use crate::daemon::live::Live;
 
 /// So many connections are held at once.
 const PLACES: usize = 64;
+/// So many of them may be of one address.
+const PLACES_EACH: usize = 32;
 /// So many of them may be streams.
 const STREAMS: usize = 16;
 /// How long a caller may take to shake hands.
@@ -74,7 +77,9 @@ struct App {
     begun: Instant,
     streams: Arc<Semaphore>,
     /// One diagnosis at a time: each holds its recording's window in memory.
-    diagnoses: Semaphore,
+    diagnoses: Arc<Semaphore>,
+    /// One graph is drawn at a time: a storm's takes a moment of a core.
+    drawing: Arc<Semaphore>,
     drawn: graph::Drawn,
 }
 
@@ -117,7 +122,8 @@ impl Http {
             rates: Rates::default(),
             begun: Instant::now(),
             streams: Arc::new(Semaphore::new(STREAMS)),
-            diagnoses: Semaphore::new(1),
+            diagnoses: Arc::new(Semaphore::new(1)),
+            drawing: Arc::new(Semaphore::new(1)),
             drawn: graph::Drawn::default(),
         }));
         Ok(Self {
@@ -146,6 +152,8 @@ impl Http {
         let mut stop = std::pin::pin!(stop);
         let places = Arc::new(Semaphore::new(PLACES));
         let mut connections = JoinSet::new();
+        // Each connection holds one more of its address's.
+        let mut callers: HashMap<IpAddr, Arc<()>> = HashMap::new();
         loop {
             let accepted = tokio::select! {
                 () = &mut stop => break,
@@ -156,14 +164,17 @@ impl Http {
                 tokio::time::sleep(BREATH).await;
                 continue;
             };
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            let caller = caller.ip().to_canonical();
+            callers.retain(|_, held| Arc::strong_count(held) > 1);
+            let held = callers.entry(caller).or_default();
+            let has_room = Arc::strong_count(held) <= PLACES_EACH;
+            let place = Arc::clone(&places).try_acquire_owned().ok();
+            let Some(place) = place.filter(|_| has_room) else {
                 self.turn_away(&stream);
                 continue;
             };
-            let routes = self
-                .routes
-                .clone()
-                .layer(Extension(Caller(caller.ip().to_canonical())));
+            let place = (place, Arc::clone(held));
+            let routes = self.routes.clone().layer(Extension(Caller(caller)));
             let tls = self.tls.clone().map(TlsAcceptor::from);
             connections.spawn(connection(stream, tls, routes, place));
         }
@@ -185,7 +196,7 @@ async fn connection(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
     routes: Router,
-    _place: OwnedSemaphorePermit,
+    _place: (OwnedSemaphorePermit, Arc<()>),
 ) {
     let _ = stream.set_nodelay(true);
     let stream = Patient::new(stream, PATIENCE);

@@ -1,4 +1,7 @@
 //! How often one caller may ask: a bucket of tokens per address.
+//!
+//! Those who have shown who they are have one of their own at each address, which nobody else
+//! can empty.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -14,7 +17,14 @@ const CALLERS: usize = 1_024;
 
 /// The buckets.
 #[derive(Debug, Default)]
-pub(super) struct Rates(Mutex<HashMap<IpAddr, Bucket>>);
+pub(super) struct Rates(Mutex<HashMap<Asker, Bucket>>);
+
+/// Whose bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Asker {
+    pub(super) address: IpAddr,
+    pub(super) is_known: bool,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
@@ -35,7 +45,7 @@ impl Bucket {
 
 impl Rates {
     /// Takes `cost` tokens from a caller's bucket, or tells how long it should wait for them.
-    pub(super) fn take(&self, caller: IpAddr, cost: f64, now: Instant) -> Result<(), Duration> {
+    pub(super) fn take(&self, caller: Asker, cost: f64, now: Instant) -> Result<(), Duration> {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= CALLERS && !buckets.contains_key(&caller) {
             buckets.retain(|_, bucket| bucket.filled(now) < BURST);
@@ -61,8 +71,11 @@ mod tests {
     use super::*;
     use std::net::Ipv4Addr;
 
-    fn caller(n: u32) -> IpAddr {
-        Ipv4Addr::from(n).into()
+    fn caller(n: u32) -> Asker {
+        Asker {
+            address: Ipv4Addr::from(n).into(),
+            is_known: false,
+        }
     }
 
     #[test]

@@ -17,13 +17,15 @@ const BYTES: usize = 4 << 20;
 /// So many texts are kept: each costs some bytes beside its own.
 const TEXTS: usize = 16_384;
 /// So many readings of texts are held for charges.
-const READINGS: usize = 512;
+const READINGS: usize = 2_048;
+/// So many texts are read at one look beside those of who waits.
+const READ_AT_ONCE: usize = 32;
 /// So many names are kept: an incident concerns few tables, and a catalogue may have millions.
 const NAMES: usize = 50_000;
 
 /// Names and texts.
 #[derive(Debug)]
-pub(super) struct Words {
+pub(in crate::daemon) struct Words {
     pub(super) naming: Arc<Naming>,
     names: Arc<Names>,
     texts: HashMap<StatementId, Kept>,
@@ -58,7 +60,7 @@ impl Texts {
 }
 
 impl Words {
-    pub(super) fn new(naming: Naming) -> Self {
+    pub(in crate::daemon) fn new(naming: Naming) -> Self {
         Self {
             naming: Arc::new(naming),
             names: Arc::default(),
@@ -71,7 +73,7 @@ impl Words {
         }
     }
 
-    pub(super) fn learn(&mut self, text: &StatementText) {
+    pub(in crate::daemon) fn learn(&mut self, text: &StatementText) {
         let seen = self.looks;
         let kept = Kept {
             text: text.clone(),
@@ -102,7 +104,7 @@ impl Words {
         }
     }
 
-    pub(super) fn name(&mut self, name: &Name) {
+    pub(in crate::daemon) fn name(&mut self, name: &Name) {
         if self.names.len() >= NAMES {
             self.dropped_names += 1;
             return;
@@ -123,22 +125,39 @@ impl Words {
             }
         }
         if !snapshot.locks.is_empty() {
-            if self.read.1.len() > READINGS {
-                self.read = (Arc::default(), HashSet::new());
-            }
-            let (statements, known) = &mut self.read;
             let pids: HashSet<_> = snapshot.locks.iter().filter_map(|lock| lock.pid).collect();
             let involved = snapshot.sessions.iter().filter(|s| pids.contains(&s.pid));
-            for id in involved.filter_map(|session| session.statement) {
-                if let Some(kept) = self.texts.get(&id)
-                    && known.insert(id)
-                {
-                    Arc::make_mut(statements).learn(&kept.text);
-                }
-            }
+            self.read(involved.filter_map(|session| session.statement), usize::MAX);
         }
         let (naming, names) = (Arc::clone(&self.naming), Arc::clone(&self.names));
         (naming, names, Arc::clone(&self.read.0))
+    }
+
+    /// Gives the same, with readings of what others run, as far as one look allows.
+    pub(in crate::daemon) fn for_books(
+        &mut self,
+        snapshot: &Snapshot,
+    ) -> (Arc<Naming>, Arc<Names>, Arc<Statements>) {
+        self.read(ids(snapshot), READ_AT_ONCE);
+        self.for_charges(snapshot)
+    }
+
+    /// Reads the texts that are not read yet, so many at most.
+    fn read(&mut self, ids: impl Iterator<Item = StatementId>, most: usize) {
+        if self.read.1.len() > READINGS {
+            self.read = (Arc::default(), HashSet::new());
+        }
+        let (statements, known) = &mut self.read;
+        let mut news = 0;
+        for id in ids {
+            if news < most
+                && let Some(kept) = self.texts.get(&id)
+                && known.insert(id)
+            {
+                Arc::make_mut(statements).learn(&kept.text);
+                news += 1;
+            }
+        }
     }
 
     /// Gives what it takes to put a snapshot into words.
