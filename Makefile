@@ -3,7 +3,7 @@
 MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test oracle bench examples install-demo install-test format lint tests docs
+.PHONY: help demo test oracle chaos bench examples install-demo install-test format lint tests docs
 
 target := $(or $(CARGO_TARGET_DIR),target)
 pgjam := $(target)/release/pgjam
@@ -58,6 +58,9 @@ tests:
 
 oracle: install-test ## The graph beside pg_blocking_pids(): 5,000 frozen waits on each version, about 1 min
 	@PGJAM_ORACLE_WAITS=5000 cargo test --locked --test oracle -- storm
+
+chaos: install-test ## 200 times kill -9 under load, and all else that happens to a recording, about 15 min
+	@PGJAM_KILLS=200 cargo test --locked --test chaos
 
 bench: install-demo ## What a look costs a server, how fast graph and attribution are
 	$(call step,cargo bench --locked)

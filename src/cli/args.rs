@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::cli::baseline::Baseline;
 use crate::daemon::config::LogFormat;
 use crate::system::Naming;
 use crate::time::{Span, Timestamp};
@@ -95,7 +96,8 @@ pub(super) enum Command {
     #[command(after_help = "Examples:
   pgjam diagnose --dsn postgres://oncall@db1/app
   pgjam diagnose --dsn 'service=prod' --duration 5m --html jam.html
-  pgjam diagnose prod-7
+  pgjam diagnose prod-7                     # compared with the daemon's recording of it
+  pgjam diagnose --baseline /var/lib/pgjam/prod-7 --baseline-span 2h
   PGHOST=db1 pgjam diagnose --event 'county 12 onboarded@2026-11-23T14:03:00Z'")]
     Diagnose(DiagnoseArgs),
     /// Watch without an end, into recordings; goes on when a server comes back.
@@ -218,6 +220,17 @@ pub(super) struct WatchArgs {
     pub(super) record: Option<PathBuf>,
 }
 
+#[derive(Args, Clone, Debug)]
+pub(super) struct BaselineArgs {
+    /// What the watch is compared with, where the trouble began before it: the folder of a
+    /// recording, none, or auto, the daemon's recording of a server that was named.
+    #[arg(long, value_name = "FOLDER", default_value = "auto")]
+    pub(super) baseline: Baseline,
+    /// How much of the time before the watch is taken from there: 10m, 1h.
+    #[arg(long, value_name = "SPAN", default_value = "30m", value_parser = duration)]
+    pub(super) baseline_span: Duration,
+}
+
 #[derive(Args, Debug)]
 pub(super) struct DiagnoseArgs {
     #[command(flatten)]
@@ -227,6 +240,8 @@ pub(super) struct DiagnoseArgs {
     pub(super) duration: Duration,
     #[command(flatten)]
     pub(super) watch: WatchArgs,
+    #[command(flatten)]
+    pub(super) baseline: BaselineArgs,
     #[command(flatten)]
     pub(super) naming: NamingArgs,
     /// Something that happened, for the report to hold latency against; may be repeated.

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::attribution;
 use crate::cli::Done;
 use crate::cli::args::{DiagnoseArgs, Format, OutputArgs, ReportArgs};
+use crate::cli::baseline;
 use crate::cli::exit::Failure;
 use crate::cli::screen::Screen;
 use crate::cli::servers::{self, Chosen};
@@ -35,7 +36,13 @@ pub(super) fn run(args: &DiagnoseArgs, screen: &Screen) -> Done {
         reached.session.close().await;
         Ok(folder)
     })?;
-    let recording = Recording::open(&folder)?;
+    let mut recording = Recording::open(&folder)?;
+    baseline::precede(
+        &mut recording,
+        &args.baseline,
+        chosen.settings.as_ref(),
+        screen,
+    )?;
     let report = conclude(&recording, &naming);
     // First, since a file that cannot be written must not hide where the rest is.
     tell_recording(screen, &folder);

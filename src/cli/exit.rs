@@ -60,6 +60,9 @@ pub(super) enum Failure {
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// There is no baseline where one was asked for.
+    #[error("{0}")]
+    Baseline(String),
     /// HTTP cannot be spoken.
     #[error(transparent)]
     Http(HttpError),
@@ -96,7 +99,7 @@ impl Failure {
             Self::Sample(error) | Self::Lost { error, .. } => of_sample(error),
             Self::Missing(_) => 5,
             Self::TooOld(_) => 6,
-            Self::Recording(_) => 8,
+            Self::Recording(_) | Self::Baseline(_) => 8,
             Self::Lab(_) => 9,
             Self::Interrupted => 130,
         })

@@ -6,6 +6,7 @@
 //! ```
 
 mod args;
+mod baseline;
 mod diagnose;
 mod doctor;
 mod event;

@@ -27,8 +27,11 @@ use crate::sample::{Declared, Loss, Name, Snapshot, StatementText};
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// How long it waits at most for somebody to mend what does not mend itself.
 const UNTIL_MENDED: Duration = Duration::from_mins(5);
-/// How long the end may take on the server: whoever sends SIGTERM wants it gone.
-const ENDING: Duration = Duration::from_secs(1);
+/// How often `pg_stat_statements` is read.
+const COUNT_EVERY: Duration = Duration::from_secs(10);
+/// How long the end may take on the server: whoever sends SIGTERM wants it gone within two seconds,
+/// and the disk needs its time too.
+const ENDING: Duration = Duration::from_millis(700);
 /// How long an attempt to connect may take, over all hosts of a server.
 const CONNECTING: Duration = Duration::from_mins(5);
 /// How long a look may take: the longest pause before it, its patience, and names.
@@ -224,9 +227,6 @@ impl Attendant {
             .send((Arc::clone(&self.name), News::Away(failure.to_string())));
     }
 }
-
-/// How often `pg_stat_statements` is read.
-const COUNT_EVERY: Duration = Duration::from_secs(10);
 
 /// Says how a server is looked at; no two of them in step.
 fn options(settings: &Settings) -> Options {

@@ -78,6 +78,7 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct ThrowAway {
     standing: Arc<Standing>,
+    binaries: PathBuf,
     folder: PathBuf,
     port: u16,
     has_statements: bool,
@@ -122,27 +123,32 @@ impl ThrowAway {
             None => 5432,
         };
         configure(&path, options, port, has_statements)?;
-        let mut postgres = server_command(&binaries, "postgres", &path, "server.log")?;
-        postgres.arg("-D").arg(&data);
-        standing.spawn(&mut postgres)?;
-        standing.post_watchman(&path)?;
-
         let server = Self {
             standing,
+            binaries,
             folder: path,
             port,
             has_statements,
         };
+        server.launch()?;
         server.furnish(options)?;
         Ok(server)
     }
 
-    /// Waits for the first connection and makes what the options ask for.
-    fn furnish(&self, options: &Options) -> Result<(), LabError> {
+    /// Starts the postmaster and whoever looks after it.
+    fn launch(&self) -> Result<(), LabError> {
+        let mut postgres = server_command(&self.binaries, "postgres", &self.folder, "server.log")?;
+        postgres.arg("-D").arg(self.folder.join("data"));
+        self.standing.spawn(&mut postgres)?;
+        self.standing.post_watchman(&self.folder)
+    }
+
+    /// Waits for the first connection.
+    fn first_connection(&self) -> Result<Client, LabError> {
         let deadline = Instant::now() + START_WITHIN;
-        let mut client = loop {
+        loop {
             match self.connect(SUPERUSER) {
-                Ok(client) => break client,
+                Ok(client) => return Ok(client),
                 Err(error) if self.standing.has_ended()? || Instant::now() > deadline => {
                     let said = last_words(&self.log_path());
                     return Err(if said.is_empty() {
@@ -156,7 +162,12 @@ impl ThrowAway {
                 }
                 Err(_) => sleep(GLANCE),
             }
-        };
+        }
+    }
+
+    /// Makes what the options ask for.
+    fn furnish(&self, options: &Options) -> Result<(), LabError> {
+        let mut client = self.first_connection()?;
         if self.has_statements {
             client
                 .batch_execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
@@ -237,6 +248,24 @@ impl ThrowAway {
         self.standing.pid()
     }
 
+    /// Stops the server by a signal to its postmaster: SIGTERM waits for everybody, SIGINT is
+    /// fast, SIGQUIT immediate, SIGKILL a crash. Its folder stays, for [`ThrowAway::resume`].
+    ///
+    /// # Errors
+    /// When it was stopped for good.
+    pub fn halt(&self, how: Signal) -> Result<(), LabError> {
+        self.standing.halt(how)
+    }
+
+    /// Starts the server again and waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn resume(&self) -> Result<(), LabError> {
+        self.launch()?;
+        self.first_connection().map(drop)
+    }
+
     /// Stops the server as an operator would (fast), and removes its folder.
     ///
     /// # Errors
@@ -289,7 +318,11 @@ fn server_command(
     log: &str,
 ) -> Result<Command, LabError> {
     let opening = || LabError::io(format!("write {log} in {}", folder.display()));
-    let output = File::create(folder.join(log)).map_err(opening())?;
+    let output = File::options()
+        .append(true)
+        .create(true)
+        .open(folder.join(log))
+        .map_err(opening())?;
     let mut command = Command::new(binaries.join(program));
     command
         .current_dir(folder)

@@ -124,6 +124,19 @@ impl Standing {
         }
     }
 
+    /// Stops the server as told and leaves its folder, so that it may be started again.
+    pub(super) fn halt(&self, how: Signal) -> Result<(), LabError> {
+        let mut live = self.live();
+        let live = live.as_mut().ok_or(LabError::Stopped)?;
+        if let Some(mut child) = live.child.take() {
+            put_down(&mut child, how);
+        }
+        if let Some(mut watchman) = live.watchman.take() {
+            dismiss(&mut watchman);
+        }
+        Ok(())
+    }
+
     /// Stops the server, first as told, and removes its folder. A second call waits for
     /// the first and does nothing, so that nobody leaves while there is work.
     pub(super) fn end(&self, how: Signal) -> Result<(), LabError> {

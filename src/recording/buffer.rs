@@ -131,6 +131,16 @@ impl<R: Row> Table for Buffer<R> {
         Ok(())
     }
 
+    fn let_go_of_removed(&mut self) -> u64 {
+        let mut removed = 0;
+        self.segments.retain(|_, segment| {
+            let rows = segment.removed();
+            removed += rows.unwrap_or(0);
+            rows.is_none()
+        });
+        removed
+    }
+
     fn bytes(&self) -> usize {
         self.bytes
     }

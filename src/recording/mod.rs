@@ -48,6 +48,7 @@ mod declare;
 mod event;
 mod files;
 mod format;
+mod joined;
 mod merge;
 mod overflow;
 mod partition;

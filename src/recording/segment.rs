@@ -7,11 +7,12 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufReader, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use arrow_ipc::reader::StreamReader;
+use arrow_ipc::root_as_message;
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::Schema;
 
@@ -23,7 +24,10 @@ use super::rows::Row;
 pub(super) const EXTENSION: &str = "arrows";
 
 /// So many rows are enough for a part: ten megabytes when it is made.
-const FULL: usize = 32_768;
+const FULL: u64 = 32_768;
+
+/// How each message of a stream begins.
+const CONTINUES: [u8; 4] = [0xff; 4];
 
 /// A segment that is being written.
 pub(super) struct Segment {
@@ -33,7 +37,7 @@ pub(super) struct Segment {
     stream: StreamWriter<Vec<u8>>,
     /// So much of the file is whole.
     length: u64,
-    rows: usize,
+    rows: u64,
 }
 
 impl fmt::Debug for Segment {
@@ -91,13 +95,19 @@ impl Segment {
             .and_then(|_| self.file.write_all(bytes))
             .map_err(super::files::io(&self.path))?;
         self.length += bytes.len() as u64;
-        self.rows += rows.len();
+        self.rows += rows.len() as u64;
         Ok(())
     }
 
     /// Tells whether it has as many rows as a part should.
     pub(super) const fn is_full(&self) -> bool {
         self.rows >= FULL
+    }
+
+    /// Tells how many rows went with it, where somebody has removed it.
+    pub(super) fn removed(&self) -> Option<u64> {
+        let is_removed = self.file.metadata().is_ok_and(|about| about.nlink() == 0);
+        is_removed.then_some(self.rows)
     }
 
     /// Gives where it is.
@@ -120,9 +130,13 @@ pub(super) fn part_of(segment: &Path) -> PathBuf {
 /// Reads the rows of a segment up to what is torn; none if it is not ours.
 ///
 /// One without a whole batch has no rows, and lost nothing that had been said to be safe.
-pub(super) fn decode<R: Row>(file: File) -> Option<Vec<R>> {
+pub(super) fn decode<R: Row>(mut file: File) -> Option<Vec<R>> {
     let mut rows = Vec::new();
-    let Ok(stream) = StreamReader::try_new(BufReader::new(file), None) else {
+    let whole = whole(&mut file).unwrap_or(0);
+    if file.rewind().is_err() {
+        return None;
+    }
+    let Ok(stream) = StreamReader::try_new(BufReader::new(file.take(whole)), None) else {
         return Some(rows);
     };
     for batch in stream {
@@ -130,6 +144,35 @@ pub(super) fn decode<R: Row>(file: File) -> Option<Vec<R>> {
         rows.extend(format::rows_of_batch::<R>(&batch)?);
     }
     Some(rows)
+}
+
+/// Tells how many bytes of a segment are whole messages.
+///
+/// The lengths that a torn or a foreign file names are not to be believed: the decoder would ask
+/// for that much memory.
+fn whole(file: &mut File) -> io::Result<u64> {
+    let length = file.metadata()?.len();
+    let mut end = 0;
+    loop {
+        file.seek(SeekFrom::Start(end))?;
+        let mut prefix = [0; 8];
+        if file.read_exact(&mut prefix).is_err() || prefix[..4] != CONTINUES {
+            return Ok(end);
+        }
+        let [.., a, b, c, d] = prefix;
+        let size = u64::from(u32::from_le_bytes([a, b, c, d]));
+        if end + 8 + size > length {
+            return Ok(end);
+        }
+        let mut head = Vec::new();
+        Read::by_ref(file).take(size).read_to_end(&mut head)?;
+        let body = root_as_message(&head).ok();
+        let body = body.and_then(|message| u64::try_from(message.bodyLength()).ok());
+        match body.and_then(|body| (end + 8 + size).checked_add(body)) {
+            Some(next) if next <= length => end = next,
+            _ => return Ok(end),
+        }
+    }
 }
 
 /// Makes a part of a segment and removes it; one of which nothing can be read stays as it is.

@@ -27,6 +27,8 @@ pub(super) trait Table {
     fn flush(&mut self, place: &mut Place) -> Result<(), RecordingError>;
     /// Makes parts of what was flushed.
     fn seal(&mut self) -> Result<(), RecordingError>;
+    /// Lets go of segments that somebody has removed, and tells how many rows went with them.
+    fn let_go_of_removed(&mut self) -> u64;
     /// What the rows take that wait in memory.
     fn bytes(&self) -> usize;
     /// When the first of them was.

@@ -4,6 +4,7 @@
 
 mod declare;
 mod disk;
+mod joined;
 mod merging;
 mod older;
 mod rollup;

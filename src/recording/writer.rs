@@ -16,7 +16,7 @@ use super::seen::{LockRow, SessionRow};
 use super::tables::{KINDS, Table, Tables};
 use super::upkeep::Upkeep;
 use super::{Entry, RecordingError, merge, partition, reader, segment};
-use crate::sample::{Counters, Server, Snapshot, StatementCounters};
+use crate::sample::{Counters, Loss, Server, Snapshot, StatementCounters};
 use crate::time::Timestamp;
 
 /// Whoever writes has it locked.
@@ -30,10 +30,11 @@ const LOCK: &str = "recording.lock";
 #[derive(Debug)]
 pub struct Writer {
     /// Held as long as this is the one who writes.
-    _lock: File,
+    lock: File,
     place: Place,
-    /// The server as it was found again, until that is written down.
-    found: Option<Server>,
+    server: Server,
+    /// Whether the manifest tells of this server as it was found again.
+    is_told: bool,
     /// See [`Manifest::days_alone_from`].
     alone: Option<i64>,
     /// The last time that a row told; the server's start before the first.
@@ -83,9 +84,10 @@ impl Writer {
             sequence: reader::last_sequence(folder),
         };
         Ok(Self {
-            _lock: lock,
+            lock,
             place,
-            found: None,
+            server: server.clone(),
+            is_told: true,
             alone,
             now: server.started_at,
             tables: Tables::default(),
@@ -122,7 +124,10 @@ impl Writer {
             }
             Entry::Minute(minute) => tables.minute(*minute),
             Entry::Event(row) => tables.events.push(self.now, row),
-            Entry::Server(server) => self.found = Some(server),
+            Entry::Server(server) => {
+                self.server = server;
+                self.is_told = false;
+            }
         }
         self.tables.shed(self.now, self.most_bytes);
     }
@@ -133,9 +138,26 @@ impl Writer {
     ///
     /// Where the file system refuses; what could not be written stays for the next call.
     pub fn flush(&mut self) -> Result<(), RecordingError> {
-        if let Some(server) = &self.found {
-            write_manifest(&self.place.folder, server, self.alone)?;
-            self.found = None;
+        let folder = &self.place.folder;
+        if !folder.join(MANIFEST).exists() {
+            // Somebody has removed the recording, and its lock with it.
+            make_folder(folder)?;
+            self.lock = lock(folder)?;
+            self.is_told = false;
+        }
+        if !self.is_told {
+            write_manifest(folder, &self.server, self.alone)?;
+            self.is_told = true;
+        }
+        let tables = self.tables.all().into_iter();
+        let count: u64 = tables.map(Table::let_go_of_removed).sum();
+        if count > 0 {
+            let removed = Loss {
+                at: self.now,
+                kind: "dropped_rows".into(),
+                count,
+            };
+            self.tables.losses.push(self.now, removed);
         }
         let mut tables = self.tables.all().into_iter();
         tables.try_for_each(|table| table.flush(&mut self.place))

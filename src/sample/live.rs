@@ -151,7 +151,6 @@ impl<'c> Source<'c> {
         self.elsewhere.begin(&self.naming);
         let next = self.pace.next(elapsed(self.started));
         tokio::time::sleep(next.wait).await;
-        let place = elapsed(self.started).less(next.from);
         self.missed = self.missed.saturating_add(next.missed);
         let is_lowered = next.reason == PaceReason::Budget;
         self.lose("lowered_pace", u64::from(is_lowered));
@@ -203,7 +202,7 @@ impl<'c> Source<'c> {
             tick: Tick {
                 at: look.at,
                 span: next.span,
-                place,
+                place: self.clock.made().less(next.from),
                 server: look.server,
                 missed,
                 deadlock_timeout: self.deadlock_timeout,

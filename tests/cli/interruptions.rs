@@ -1,10 +1,6 @@
 //! What ends a watch before its time.
 
 use std::net::TcpListener;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use pgjam::recording::Recording;
-use pgjam::time::Timestamp;
 
 use crate::stage::{DIAGNOSIS, Running, pgjam, server};
 
@@ -78,44 +74,4 @@ fn ctrl_c_before_there_is_anything_to_say_is_130() {
     watch.interrupt();
     let ended = watch.end();
     assert_eq!((ended.code, ended.out.as_str()), (130, ""), "{ended:?}");
-}
-
-/// How often, at how many moments, a watch is killed unless `PGJAM_KILLS` says another number.
-const KILLS: u64 = 5;
-
-#[test]
-fn after_kill_9_at_most_the_last_second_is_missing() {
-    let kills = std::env::var("PGJAM_KILLS").map_or(KILLS, |number| number.parse().unwrap());
-    let server = server(&[]);
-    let dsn = server.dsn("postgres", "postgres");
-    for kill in 0..kills {
-        let folder = tempfile::tempdir().unwrap();
-        let record = folder.path().join("recording");
-        let record = record.to_str().unwrap();
-        let mut watch = Running::start(&[
-            "diagnose",
-            "--hz",
-            "20",
-            "--duration",
-            "60s",
-            "--dsn",
-            &dsn,
-            "--record",
-            record,
-        ]);
-        watch.hear("Nobody waits for a lock");
-        // Between one and two and a half seconds later, at another place between two flushes.
-        std::thread::sleep(Duration::from_millis(1_000 + kill * 611 % 1_500));
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        watch.kill();
-
-        let read = Recording::open(record.as_ref()).unwrap();
-
-        let last = read.snapshots.last().unwrap().tick.at;
-        let now = Timestamp::from_micros(i64::try_from(now.as_micros()).unwrap());
-        let missing = now.since(last).as_secs_f64();
-        assert!(missing < 1.0, "{missing} s are missing after kill {kill}");
-        assert_eq!(read.losses, []);
-        pgjam(&["report", record]).well();
-    }
 }

@@ -141,6 +141,24 @@ fn two_do_not_write_into_one_recording() {
 }
 
 #[test]
+fn lengths_that_a_foreign_file_names_are_not_believed() {
+    let folder = killed(&three());
+    let ticks = ending(&folder.path().join("ticks"), "arrows").remove(0);
+    let whole = fs::read(&ticks).unwrap();
+    // A letter, and a message of two gigabytes: alone, and behind rows of ours.
+    let huge = [[0xff; 4], 0x7fff_ffff_u32.to_le_bytes(), [0; 4]].concat();
+    let behind = [whole.as_slice(), &huge].concat();
+    for foreign in [&b"a letter"[..], &huge, &behind] {
+        let begun = std::time::Instant::now();
+        fs::write(&ticks, foreign).unwrap();
+        let read = Recording::open(folder.path()).unwrap();
+        assert!(begun.elapsed() < std::time::Duration::from_millis(500));
+        let rows = if foreign == behind { 3 } else { 0 };
+        assert_eq!(read.snapshots.len(), rows);
+    }
+}
+
+#[test]
 fn who_goes_on_knows_the_last_tick_and_says_that_it_was_away() {
     let folder = tempfile::tempdir().unwrap();
     let mut recorder = Recorder::create(folder.path(), &server()).unwrap();
@@ -182,4 +200,32 @@ fn a_server_that_is_found_again_may_have_another_role_but_no_other_identity() {
     );
     recorder.finish().unwrap();
     assert_eq!(Recording::open(folder.path()).unwrap().server, promoted);
+}
+
+#[test]
+fn a_recording_that_is_removed_is_begun_again_and_what_went_with_it_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("prod");
+    let mut writer = Writer::create(&to, &server()).unwrap();
+    let [first, second, third] = three();
+    writer.take(Entry::Snapshot(Box::new(first.clone())));
+    writer.flush().unwrap();
+    fs::remove_dir_all(&to).unwrap();
+    for snapshot in [&second, &third] {
+        writer.take(Entry::Snapshot(Box::new(snapshot.clone())));
+    }
+    writer.flush().unwrap();
+    let refused = Writer::create(&to, &server()).unwrap_err();
+    assert!(matches!(refused, RecordingError::Busy(_)), "{refused}");
+    writer.finish().unwrap();
+    let read = Recording::open(&to).unwrap();
+    let rows = first.sessions.len() + first.locks.len() + first.prepared.len();
+    let lost: Vec<_> = read
+        .losses
+        .iter()
+        .map(|loss| (&*loss.kind, loss.count))
+        .collect();
+    let rows = rows + first.safe_snapshots.len() + 1;
+    assert_eq!(lost, [("dropped_rows", rows as u64)]);
+    assert_eq!(read.snapshots, [second, third]);
 }

@@ -1,0 +1,187 @@
+//! A few recorded seconds, and what they are like when they come again.
+
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pgjam::lab::rollout::{Phases, Rollout};
+use pgjam::lab::server::{Options, ThrowAway};
+use pgjam::pg::{Pid, QueryId};
+use pgjam::recording::Recording;
+use pgjam::sample::{Name, Server, Session, Snapshot, StatementText};
+use pgjam::statement::StatementId;
+use pgjam::time::{Span, Timestamp};
+use rustix::process::{Pid as Process, Signal, kill_process};
+
+/// How long is recorded.
+const RECORDED: Duration = Duration::from_secs(12);
+
+/// How long a state may take to come about.
+const SOON: Duration = Duration::from_mins(1);
+
+/// What was recorded.
+#[derive(Debug)]
+pub(crate) struct Load {
+    recording: Recording,
+    lasts: Span,
+}
+
+impl Load {
+    /// Records a jam, and keeps one of so many ticks, each standing for all of them.
+    pub(crate) fn record(every: usize) -> Self {
+        let mut recording = jam();
+        let ticks: Vec<Snapshot> = recording
+            .snapshots
+            .chunks(every)
+            .map(|ticks| {
+                let mut last = ticks[ticks.len() - 1].clone();
+                last.tick.span = ticks.iter().map(|snapshot| snapshot.tick.span).sum();
+                last
+            })
+            .collect();
+        let lasts = ticks.iter().map(|snapshot| snapshot.tick.span).sum();
+        let active = ticks.iter().map(|snapshot| {
+            let sessions = snapshot.sessions.iter();
+            sessions.filter(|session| session.state.is_active()).count()
+        });
+        let active = active.sum::<usize>() / ticks.len();
+        assert!(active > 20, "{active} sessions are active on average");
+        recording.snapshots = ticks;
+        Self { recording, lasts }
+    }
+
+    pub(crate) const fn server(&self) -> &Server {
+        &self.recording.server
+    }
+
+    /// Gives the time of the first tick.
+    pub(crate) fn begins(&self) -> Timestamp {
+        self.recording.snapshots[0].tick.at
+    }
+
+    pub(crate) fn names(&self) -> &[Name] {
+        &self.recording.names
+    }
+
+    /// Gives the texts of a round: the same words in other statements.
+    pub(crate) fn texts(&self, round: i64) -> impl Iterator<Item = StatementText> {
+        let texts = self.recording.statements.iter();
+        texts.map(move |text| StatementText {
+            id: statement(text.id, round),
+            query_id: text.query_id.map(|id| query_id(id, round)),
+            text: format!("{} -- {round}", text.text).into(),
+            ..text.clone()
+        })
+    }
+
+    /// Gives the ticks of a round.
+    pub(crate) fn ticks(&self, round: i64) -> impl Iterator<Item = Snapshot> {
+        let later = Span::from_micros(self.lasts.as_micros() * round);
+        let ticks = self.recording.snapshots.iter();
+        ticks.map(move |snapshot| {
+            let mut again = snapshot.clone();
+            again.tick.at = again.tick.at + later;
+            for session in &mut again.sessions {
+                renew(session, round, later);
+            }
+            for lock in &mut again.locks {
+                lock.pid = lock.pid.map(|known| pid(known, round));
+                delay(&mut lock.waitstart, later);
+            }
+            again
+        })
+    }
+}
+
+/// Makes a session one of a later round.
+fn renew(session: &mut Session, round: i64, later: Span) {
+    session.pid = pid(session.pid, round);
+    session.backend_start = session.backend_start + later;
+    session.application_name = format!("{} {round}", session.application_name).into();
+    session.query_id = session.query_id.map(|id| query_id(id, round));
+    session.statement = session.statement.map(|id| statement(id, round));
+    let times = [
+        &mut session.xact_start,
+        &mut session.query_start,
+        &mut session.state_change,
+    ];
+    for time in times {
+        delay(time, later);
+    }
+    // What the daemon holds of a row it holds for itself.
+    session.client_addr = session.client_addr.as_deref().map(Arc::from);
+}
+
+fn delay(time: &mut Option<Timestamp>, later: Span) {
+    if let Some(time) = time {
+        *time = *time + later;
+    }
+}
+
+fn pid(pid: Pid, round: i64) -> Pid {
+    let round = i32::try_from(round % 1_000).unwrap_or_default();
+    Pid(pid.0 % 100_000 + round * 100_000)
+}
+
+fn query_id(id: QueryId, round: i64) -> QueryId {
+    QueryId(id.0.wrapping_add(round))
+}
+
+fn statement(id: StatementId, round: i64) -> StatementId {
+    StatementId(id.0.wrapping_add(round.cast_unsigned()))
+}
+
+/// Records the county rollout with one of its counters held for most of the time.
+fn jam() -> Recording {
+    let server = ThrowAway::start(&Options {
+        fsync: false,
+        ..Options::default()
+    })
+    .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let second = Duration::from_secs(1);
+    let rollout = Rollout {
+        seed: 1,
+        phases: Phases {
+            settle: second,
+            wave_1: second,
+            wave_2: second,
+            wave_3: RECORDED * 4,
+        },
+        ..Rollout::default()
+    };
+    let dsn = server.dsn("postgres", "postgres");
+    let truth = folder.path().join("truth");
+    let running = rollout.start(&dsn.parse().unwrap(), &truth).unwrap();
+    let mut careless = server.connect("postgres").unwrap();
+    let begun = Instant::now();
+    let there = "select count(*) > 60 from pg_stat_activity where application_name ~ '-'";
+    while !careless.query_one(there, &[]).unwrap().get::<_, bool>(0) {
+        assert!(begun.elapsed() < SOON, "the systems do not come");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let to = folder.path().join("jam");
+    let mut program = Command::new(env!("CARGO_BIN_EXE_pgjam"))
+        .args(["record", "--dsn", &dsn, "--hz", "10", "--to"])
+        .arg(&to)
+        .env_clear()
+        .env("HOME", "/nonexistent")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    while begun.elapsed() < RECORDED {
+        let hold = "begin; \
+                    update pgjam_lab.state_counter set synced = synced where counter_id = 1; \
+                    select pg_sleep(1.2); commit";
+        careless.batch_execute(hold).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    kill_process(Process::from_child(&program), Signal::TERM).unwrap();
+    let status = program.wait().unwrap();
+    assert!(status.success(), "{status}");
+    drop(running);
+    Recording::open(&to).unwrap()
+}
