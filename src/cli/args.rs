@@ -317,11 +317,27 @@ pub(super) struct ReportArgs {
     pub(super) config: Option<PathBuf>,
     #[command(flatten)]
     pub(super) naming: NamingArgs,
+    #[command(flatten)]
+    pub(super) window: WindowArgs,
     /// Something that happened; may be repeated.
     #[arg(long = "event", value_name = "LABEL@TIME", value_parser = event)]
     pub(super) events: Vec<Event>,
     #[command(flatten)]
     pub(super) output: OutputArgs,
+}
+
+/// Which part of a recording; all of it if it fits in memory, else as much of its end as does.
+#[derive(Args, Debug, Default)]
+pub(super) struct WindowArgs {
+    /// From when on, as 2026-11-23T14:03:00Z.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(super) from: Option<Timestamp>,
+    /// Until when.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(super) to: Option<Timestamp>,
+    /// Only the last 10m, 1h, … that it holds.
+    #[arg(long, value_name = "SPAN", value_parser = duration, conflicts_with_all = ["from", "to"])]
+    pub(super) last: Option<Duration>,
 }
 
 #[derive(Args, Debug)]

@@ -42,10 +42,6 @@ pub(super) struct Manifest {
     #[serde(default)]
     pub(super) minor: u32,
     pub(super) tool: String,
-    /// From this hour on, in hours since the Unix epoch, each day has the texts and names of
-    /// whatever it mentions.
-    #[serde(default)]
-    pub(super) days_alone_from: Option<i64>,
     pub(super) server: Server,
 }
 

@@ -54,6 +54,7 @@ mod overflow;
 mod partition;
 mod reader;
 mod recorder;
+mod retention;
 mod rows;
 mod seen;
 mod segment;
@@ -72,6 +73,7 @@ pub use self::charge::{Account, Charge, Edge, Minute, RolledUp};
 pub use self::declare::{LabelError, declare, label};
 pub use self::event::Event;
 pub use self::recorder::{Disk, Recorder};
+pub use self::retention::Retention;
 pub use self::window::Window;
 pub use self::writer::Writer;
 
@@ -141,6 +143,26 @@ pub enum Entry {
     Event(Event),
     /// The same server, found again.
     Server(Server),
+    /// How much may be kept from now on.
+    Limits(Limits),
+}
+
+/// What a recording may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How much of the past stays.
+    pub retention: Retention,
+    /// So many bytes of rows wait in memory for a disk that refuses them.
+    pub waiting: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            retention: Retention::default(),
+            waiting: overflow::MOST_BYTES,
+        }
+    }
 }
 
 impl From<Snapshot> for Entry {

@@ -27,11 +27,6 @@ pub(super) const fn hour_of(at: Timestamp) -> i64 {
     at.as_micros().div_euclid(3_600_000_000)
 }
 
-/// Tells in which day an hour lies.
-pub(super) const fn day_of(hour: i64) -> i64 {
-    hour.div_euclid(24)
-}
-
 /// Names the folders of an hour below those of a table.
 pub(super) fn place(slug: &str, hour: i64) -> PathBuf {
     let start = jiff::Timestamp::from_second(hour.saturating_mul(3_600)).unwrap_or_default();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::charge::{Charge, Minute, RolledUp};
 use super::format::{self, FORMAT, MANIFEST, Manifest};
-use super::partition::{self, Partition, day_of, entries, hour_of, partitions};
+use super::partition::{self, Partition, entries, hour_of, partitions};
 use super::rows::{Look, PerMinute, Row, Stamped, TickRow};
 use super::seen::{self, LockRow, SessionRow};
 use super::tables::KINDS;
@@ -30,7 +30,7 @@ impl Recording {
         Self::open_within(folder, Window::ALL)
     }
 
-    /// Reads what a recording holds of a window, and the texts and names of its days.
+    /// Reads what a recording holds of a window, with texts and names.
     ///
     /// Parts that are torn, foreign or of another server are passed over and counted
     /// as the loss `unreadable_parts`; rows whose tick is missing as `rows_without_tick`.
@@ -63,13 +63,11 @@ impl Recording {
         };
         let (snapshots, orphans) = snapshots(&mut parts);
         let counters = counters(&mut parts);
-        // Days before this one may name what earlier ones have told.
-        let alone = manifest.days_alone_from.map(day_of);
-        let mut statements: Vec<StatementText> = last_of_each(parts.of_days(alone));
+        let mut statements: Vec<StatementText> = last_of_each(parts.until_the_end());
         for statement in &mut statements {
             parts.intern(&mut statement.text);
         }
-        let names: Vec<Name> = last_of_each(parts.of_days(alone));
+        let names: Vec<Name> = last_of_each(parts.until_the_end());
         let declared = parts.rows();
         let events = parts.rows();
         let first = snapshots.first().map(|snapshot| snapshot.tick.at);
@@ -341,18 +339,13 @@ impl Parts<'_> {
         rows.collect()
     }
 
-    /// Reads what a table of rows without time has for the days of the window, in the order of
-    /// writing; all of it up to there, for days before the first that stands alone.
-    fn of_days<R: Row>(&mut self, alone: Option<i64>) -> Vec<R> {
-        let from = day_of(hour_of(self.window.from));
-        let to = day_of(hour_of(self.window.to));
-        let from = alone
-            .filter(|alone| from >= *alone)
-            .map_or(i64::MIN, |_| from);
-        let table = self.folder.join(R::TABLE);
+    /// Reads what a table of rows without time has up to the end of the window, in the order of
+    /// writing: each text and name is written once, whoever mentions it later.
+    fn until_the_end<R: Row>(&mut self) -> Vec<R> {
+        let end = hour_of(self.window.to);
         let mut rows = Vec::new();
-        for Partition { hour, path } in partitions(&table, &self.slug) {
-            if (from..=to).contains(&day_of(hour)) {
+        for Partition { hour, path } in partitions(&self.folder.join(R::TABLE), &self.slug) {
+            if hour <= end {
                 let read = partition::read(&path, self.window);
                 self.unreadable += read.unreadable;
                 rows.extend(read.rows);

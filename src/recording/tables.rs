@@ -11,6 +11,7 @@ use super::buffer::{Buffer, Place};
 use super::charge::{Charge, Edge, Minute};
 use super::event::Event;
 use super::merge;
+use super::retention::Class;
 use super::rows::{Look, PerMinute, PerTick, Row, Stamped, TickRow};
 use super::seen::{LockRow, SessionRow};
 use super::segment;
@@ -42,6 +43,8 @@ pub(super) trait Table {
 pub(super) struct Kind {
     /// Its name.
     pub(super) table: &'static str,
+    /// How long its rows stay.
+    pub(super) class: Class,
     /// Makes a part of a segment.
     pub(super) seal: fn(&Path) -> Result<(), RecordingError>,
     /// Begins to make one part of those of an hour.
@@ -49,8 +52,9 @@ pub(super) struct Kind {
 }
 
 impl Kind {
-    const fn of<R: Row>() -> Self {
+    const fn of<R: Row>(class: Class) -> Self {
         Self {
+            class,
             table: R::TABLE,
             seal: segment::seal::<R>,
             merge: merge::begin::<R>,
@@ -59,7 +63,7 @@ impl Kind {
 }
 
 macro_rules! tables {
-    ($($name:ident: $row:ty;)*) => {
+    ($($class:ident $name:ident: $row:ty;)*) => {
         /// All tables while they are written.
         #[derive(Debug, Default)]
         pub(super) struct Tables {
@@ -76,28 +80,28 @@ macro_rules! tables {
         }
 
         /// All tables on disk, in the same order.
-        pub(super) const KINDS: &[Kind] = &[$(Kind::of::<$row>()),*];
+        pub(super) const KINDS: &[Kind] = &[$(Kind::of::<$row>(Class::$class)),*];
     };
 }
 
 // Ticks go behind what they saw: rows without their tick count as lost, a tick without rows
 // would lie.
 tables! {
-    locks: LockRow;
-    prepared: Stamped<Prepared>;
-    safe_snapshots: Stamped<SafeSnapshotWait>;
-    sessions: SessionRow;
-    ticks: TickRow;
-    charges: PerTick<Charge>;
-    edges: Edge;
-    cells: PerMinute<Charge>;
-    minute_counters: PerMinute<StatementCounters>;
-    minutes: Minute;
-    counters: StatementCounters;
-    looks: Look;
-    statements: StatementText;
-    names: Name;
-    declared: Declared;
-    events: Event;
-    losses: Loss;
+    Raw locks: LockRow;
+    Raw prepared: Stamped<Prepared>;
+    Raw safe_snapshots: Stamped<SafeSnapshotWait>;
+    Raw sessions: SessionRow;
+    Raw ticks: TickRow;
+    Raw charges: PerTick<Charge>;
+    Raw edges: Edge;
+    Rollup cells: PerMinute<Charge>;
+    Rollup minute_counters: PerMinute<StatementCounters>;
+    Rollup minutes: Minute;
+    Raw counters: StatementCounters;
+    Raw looks: Look;
+    Kept statements: StatementText;
+    Kept names: Name;
+    Rollup declared: Declared;
+    Rollup events: Event;
+    Rollup losses: Loss;
 }

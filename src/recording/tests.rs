@@ -9,6 +9,7 @@ mod merging;
 mod older;
 mod rollup;
 mod segments;
+mod windows;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

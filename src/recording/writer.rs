@@ -9,13 +9,11 @@ use super::buffer::Place;
 use super::charge::RolledUp;
 use super::files::{io, make_folder, write_whole};
 use super::format::{self, FORMAT, MANIFEST, MINOR, Manifest};
-use super::overflow::MOST_BYTES;
-use super::partition::hour_of;
 use super::rows::{Look, PerMinute, PerTick, Stamped, TickRow};
 use super::seen::{LockRow, SessionRow};
 use super::tables::{KINDS, Table, Tables};
 use super::upkeep::Upkeep;
-use super::{Entry, RecordingError, merge, partition, reader, segment};
+use super::{Entry, Limits, RecordingError, merge, partition, reader, segment};
 use crate::sample::{Counters, Loss, Server, Snapshot, StatementCounters};
 use crate::time::Timestamp;
 
@@ -35,14 +33,12 @@ pub struct Writer {
     server: Server,
     /// Whether the manifest tells of this server as it was found again.
     is_told: bool,
-    /// See [`Manifest::days_alone_from`].
-    alone: Option<i64>,
     /// The last time that a row told; the server's start before the first.
     now: Timestamp,
     tables: Tables,
     upkeep: Upkeep,
     /// What rows may take that wait for the disk.
-    pub(super) most_bytes: usize,
+    most_bytes: usize,
 }
 
 impl Writer {
@@ -53,7 +49,6 @@ impl Writer {
     /// Where the folder holds anything else, or the file system refuses.
     pub fn create(folder: &Path, server: &Server) -> Result<Self, RecordingError> {
         make_folder(folder)?;
-        let mut alone = Some(hour_of(server.started_at));
         if folder.join(MANIFEST).exists() {
             let there = reader::manifest(folder)?;
             if there.minor > MINOR {
@@ -62,7 +57,6 @@ impl Writer {
                     format: format!("{}.{}", there.format, there.minor),
                 });
             }
-            alone = there.days_alone_from;
             let there = there.server;
             if format::slug(&there) != format::slug(server) {
                 return Err(RecordingError::OtherServer {
@@ -74,7 +68,7 @@ impl Writer {
             return Err(RecordingError::Occupied(folder.to_owned()));
         }
         let lock = lock(folder)?;
-        write_manifest(folder, server, alone)?;
+        write_manifest(folder, server)?;
         // What a merge left that was interrupted, before or after its end.
         let _ = fs::remove_dir_all(folder.join(merge::ASIDE));
         recover(folder, &format::slug(server))?;
@@ -88,11 +82,10 @@ impl Writer {
             place,
             server: server.clone(),
             is_told: true,
-            alone,
             now: server.started_at,
             tables: Tables::default(),
             upkeep: Upkeep::default(),
-            most_bytes: MOST_BYTES,
+            most_bytes: Limits::default().waiting,
         })
     }
 
@@ -128,6 +121,10 @@ impl Writer {
                 self.server = server;
                 self.is_told = false;
             }
+            Entry::Limits(limits) => {
+                self.upkeep.retention = limits.retention;
+                self.most_bytes = limits.waiting;
+            }
         }
         self.tables.shed(self.now, self.most_bytes);
     }
@@ -146,7 +143,7 @@ impl Writer {
             self.is_told = false;
         }
         if !self.is_told {
-            write_manifest(folder, &self.server, self.alone)?;
+            write_manifest(folder, &self.server)?;
             self.is_told = true;
         }
         let tables = self.tables.all().into_iter();
@@ -176,9 +173,9 @@ impl Writer {
     }
 
     /// Does a piece of what keeps the recording small, and tells whether there is more of it: the
-    /// parts of hours that are over become one.
+    /// parts of hours that are over become one, and what is beyond the retention goes.
     pub fn upkeep(&mut self) -> bool {
-        self.upkeep.step(&mut self.place, hour_of(self.now))
+        self.upkeep.step(&mut self.place, self.now)
     }
 
     /// Seals for the last time.
@@ -242,15 +239,10 @@ impl Drop for Writer {
 }
 
 /// Writes down whose recording this is.
-fn write_manifest(
-    folder: &Path,
-    server: &Server,
-    days_alone_from: Option<i64>,
-) -> Result<(), RecordingError> {
+fn write_manifest(folder: &Path, server: &Server) -> Result<(), RecordingError> {
     let manifest = Manifest {
         format: FORMAT.to_owned(),
         minor: MINOR,
-        days_alone_from,
         tool: concat!("pgjam ", env!("CARGO_PKG_VERSION")).to_owned(),
         server: server.clone(),
     };

@@ -33,7 +33,10 @@ fn rows_survive_a_disk_that_refuses_for_a_while() {
 fn short_of_memory(ticks: i64, most_bytes: usize) -> Recording {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = Writer::create(folder.path(), &server()).unwrap();
-    writer.most_bytes = most_bytes;
+    writer.take(Entry::Limits(Limits {
+        waiting: most_bytes,
+        ..Limits::default()
+    }));
     block(folder.path(), "locks");
     for tick in 0..ticks {
         writer.take(snapshot(2_000_000 + tick * 100_000, 50).into());
