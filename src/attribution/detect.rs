@@ -18,7 +18,7 @@ use crate::attribution::cause::Class;
 use crate::attribution::event::Seen;
 use crate::graph::view::Vocabulary;
 use crate::recording::{Event, RolledUp};
-use crate::sample::{Server, Snapshot};
+use crate::sample::Snapshot;
 use crate::statement::{Kind, StatementId};
 use crate::time::{Span, Timestamp};
 
@@ -49,7 +49,6 @@ const MOST_CHANGES: usize = 1_000;
 #[derive(Debug, Default)]
 pub struct Detector {
     start: Option<Timestamp>,
-    server: Option<Server>,
     /// Those who are known to have been there, or to have arrived.
     known: BTreeMap<Arc<str>, Work>,
     /// Those of whom it is not told yet.
@@ -77,36 +76,6 @@ impl Detector {
                 .collect(),
             ..Self::default()
         }
-    }
-
-    /// Takes note of the server that is watched from now on.
-    pub fn found(&mut self, server: &Server) -> Vec<Event> {
-        let mut events = Vec::new();
-        if let Some(before) = self.server.replace(server.clone()) {
-            let mut tell = |kind: &str, detail: String| {
-                events.push(Event {
-                    at: server.started_at,
-                    kind: kind.into(),
-                    label: server.address.as_str().into(),
-                    detail: Some(detail.into()),
-                });
-            };
-            if before.started_at != server.started_at {
-                tell(
-                    Event::RESTARTED,
-                    format!("version {}, was {}", server.version_num, before.version_num),
-                );
-            }
-            if before.in_recovery != server.in_recovery {
-                let role =
-                    |server: &Server| ["primary", "standby"][usize::from(server.in_recovery)];
-                tell(
-                    Event::ROLE,
-                    format!("{}, was {}", role(server), role(&before)),
-                );
-            }
-        }
-        events
     }
 
     /// Takes in a tick.

@@ -32,7 +32,6 @@ mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(crate) use cause::Class;
 pub(crate) use charge::is_victim;
 
 use crate::attribution::account::{event_id, split};

@@ -34,6 +34,9 @@ pub struct Charged {
     pub over: Option<RolledUp>,
 }
 
+/// So many cells of a minute tell statements apart, and as many again systems and tables.
+const MOST_CELLS: usize = 4_000;
+
 /// A minute ends without a look at the counters where none came for so many minutes.
 const LATE: i64 = 2;
 
@@ -82,7 +85,8 @@ impl Rollup {
         let blocked = charges.looks.first().map_or(0, |look| look.blocked);
         summed.minute.count(tick, blocked);
         for row in &rows {
-            let (spent, ticks, waited) = summed.cells.entry(row.account.clone()).or_default();
+            let account = summed.account(&row.account);
+            let (spent, ticks, waited) = summed.cells.entry(account).or_default();
             *spent += row.spent_us;
             *ticks += row.ticks;
             *waited = (*waited).max(row.waited_us);
@@ -133,6 +137,35 @@ impl Rollup {
 }
 
 impl Summed {
+    /// Gives the account that a charge is summed under: its own, or a coarser one where there are
+    /// very many.
+    fn account(&self, account: &Account) -> Account {
+        let known = self.cells.len();
+        if known < MOST_CELLS || self.cells.contains_key(account) {
+            return account.clone();
+        }
+        let coarser = Account {
+            statement: None,
+            blocker_statement: None,
+            blocker_basis: None,
+            through_system: None,
+            through_statement: None,
+            ..account.clone()
+        };
+        if known < 2 * MOST_CELLS || self.cells.contains_key(&coarser) {
+            return coarser;
+        }
+        Account {
+            system: None,
+            table_name: None,
+            held_table: None,
+            basis: None,
+            blocker_system: None,
+            blocker_gid: None,
+            ..coarser
+        }
+    }
+
     fn roll(self, until: Timestamp) -> RolledUp {
         let at = self.minute.at;
         let cell = |(account, (spent_us, ticks, waited_us))| Charge {
@@ -210,8 +243,8 @@ fn account(charges: &Charges, charge: &charge::Charge) -> Account {
         statement: victim.statement,
         system: system(charge.system),
         class: cell.class.name().into(),
-        table: cell.table.clone(),
-        held: cell.held.clone(),
+        table_name: cell.table.clone(),
+        held_table: cell.held.clone(),
         basis: charge.basis.map(|basis| basis.name().into()),
         lock_type,
         lock_mode,
@@ -249,7 +282,7 @@ fn edges(graph: &WaitGraph<'_>, at: Timestamp, words: Vocabulary<'_>) -> Vec<Edg
                 certainty: None,
                 lock_type: None,
                 lock_mode: None,
-                table: None,
+                table_name: None,
             }
         };
         for wait in graph.waits(waiter) {
@@ -257,7 +290,7 @@ fn edges(graph: &WaitGraph<'_>, at: Timestamp, words: Vocabulary<'_>) -> Vec<Edg
             let told = |edge: Edge| Edge {
                 lock_type: Some(Arc::clone(&wait.request.target.locktype)),
                 lock_mode: Some(wait.request.mode),
-                table: table.as_ref().map(|table| Arc::clone(&table.name)),
+                table_name: table.as_ref().map(|table| Arc::clone(&table.name)),
                 ..edge
             };
             edges.extend(wait.hard.iter().map(|&node| told(edge(node, "hard"))));
@@ -327,9 +360,9 @@ impl Charges {
             system: system(self, &account.system),
             cell: self.cells.number(super::cause::Cell {
                 class: Class::from_name(&account.class),
-                table: account.table.clone(),
+                table: account.table_name.clone(),
                 blocker,
-                held: account.held.clone(),
+                held: account.held_table.clone(),
             }),
             seconds: cell.spent_us.as_secs_f64(),
             why,

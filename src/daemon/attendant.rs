@@ -19,7 +19,7 @@ use super::config::{Age, Settings};
 use super::live::ServerLive;
 use super::watch::{Audience, Reached, Watch, WatchError, reach};
 use crate::connect::{ConnectErrorKind, Environment, Target};
-use crate::recording::{Disk, Entry, Event, Limits, Recorder, RecordingError, Retention};
+use crate::recording::{Charge, Disk, Entry, Event, Limits, Recorder, RecordingError, Retention};
 use crate::sample::live::Options;
 use crate::sample::{Declared, Loss, Name, Snapshot, StatementText};
 use crate::time::Span;
@@ -375,6 +375,12 @@ impl Audience for Listener<'_> {
         }
         if let Some(news) = self.news.take() {
             let _ = news.send((Arc::clone(self.name), News::Watching));
+        }
+    }
+
+    fn charged(&mut self, charges: &[Charge]) {
+        if self.has_readers {
+            self.live.charged(charges);
         }
     }
 

@@ -13,7 +13,7 @@ use super::live::words::Words;
 use crate::attribution::{Charged, Detector, Rollup};
 use crate::graph::view::Vocabulary;
 use crate::recording::{Entry, Event, RolledUp};
-use crate::sample::{Counters, Name, Server, Snapshot, StatementText};
+use crate::sample::{Counters, Name, Snapshot, StatementText};
 use crate::system::Naming;
 use crate::time::Timestamp;
 
@@ -52,16 +52,6 @@ impl Books {
     /// Learns a name, before the look that mentions it.
     pub fn name(&mut self, name: &Name) {
         self.words.name(name);
-    }
-
-    /// Takes note of the server that is watched from now on.
-    #[must_use]
-    pub fn found(&mut self, server: &Server) -> Vec<Entry> {
-        self.detector
-            .found(server)
-            .into_iter()
-            .map(Entry::Event)
-            .collect()
     }
 
     /// Works out what a look adds.

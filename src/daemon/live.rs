@@ -22,6 +22,7 @@ use tokio::sync::watch;
 
 use crate::graph::WaitGraph;
 use crate::graph::view::{GraphView, Vocabulary};
+use crate::recording::Charge;
 use crate::sample::{Declared, Loss, Name, Server, Snapshot, StatementText};
 use crate::system::Naming;
 use crate::time::{Span, Timestamp};
@@ -210,17 +211,10 @@ impl ServerLive {
         locked(&self.words).name(name);
     }
 
-    /// Takes a tick: counts where its time went, and holds it for whoever asks.
+    /// Takes a tick: counts it, and holds it for whoever asks.
     pub fn saw(&self, snapshot: &Snapshot) {
-        let (naming, names, statements) = locked(&self.words).for_charges(snapshot);
-        let words = Vocabulary {
-            naming: &naming,
-            names: &names,
-            statements: &statements,
-        };
-        // The graph is made before the lock is taken: a scrape may hold it.
-        let charges = totals::charges(snapshot, words);
-        locked(&self.totals).take(snapshot, charges);
+        locked(&self.words).seen(snapshot);
+        locked(&self.totals).look(snapshot);
         let look = Look {
             snapshot: snapshot.clone(),
             came: SystemTime::now(),
@@ -228,6 +222,11 @@ impl ServerLive {
         };
         self.looks.send_replace(Some(Arc::new(look)));
         self.back_within(UNPROMISED);
+    }
+
+    /// Counts where the time of a tick went.
+    pub fn charged(&self, charges: &[Charge]) {
+        locked(&self.totals).charged(charges);
     }
 
     /// Counts a loss.

@@ -16,7 +16,7 @@ use super::books::Books;
 use crate::connect::{ConnectError, Session, Target};
 use crate::doctor::{Checkup, DoctorError};
 use crate::pg::Version;
-use crate::recording::{Disk, Entry, Event, Recorder, RecordingError};
+use crate::recording::{Charge, Disk, Entry, Event, Recorder, RecordingError};
 use crate::sample::live::{Options, Source};
 use crate::sample::{Declared, Loss, Name, SampleError, Server, Snapshot, StatementText};
 use crate::system::Naming;
@@ -122,6 +122,8 @@ pub trait Audience: Send {
     fn named(&mut self, _name: &Name) {}
     /// Hears a look.
     fn saw(&mut self, _snapshot: &Snapshot) {}
+    /// Hears where the time of that look went.
+    fn charged(&mut self, _charges: &[Charge]) {}
     /// Hears of a loss.
     fn lost(&mut self, _loss: &Loss) {}
     /// Hears that the disk refuses, or takes again.
@@ -199,9 +201,6 @@ impl Watch {
             () = &mut stop => return Err(WatchError::Interrupted),
             source = Source::new(reached.session.client(), options) => source?,
         };
-        for entry in books.found(&reached.server) {
-            recorder.take(entry);
-        }
         let mut watching = Watching {
             source,
             recorder,
@@ -281,6 +280,9 @@ impl Watching<'_> {
         // What helps at once comes before anything that may take its time.
         self.audience.saw(&snapshot);
         for entry in self.books.look(&snapshot) {
+            if let Entry::Charges(charges) = &entry {
+                self.audience.charged(charges);
+            }
             self.recorder.take(entry);
         }
         if let Some(disk) = self.recorder.disk() {

@@ -44,9 +44,9 @@ pub struct Account {
     /// The kind of cause, as the JSON contract names them: `row-lock`, `io`, `own-work`, …
     pub class: Arc<str>,
     /// The table waited for.
-    pub table: Option<Arc<str>>,
+    pub table_name: Option<Arc<str>>,
     /// The table whose lock the blocker holds, where that is another.
-    pub held: Option<Arc<str>>,
+    pub held_table: Option<Arc<str>>,
     /// How the table is known: `measured` or `inferred`.
     pub basis: Option<Arc<str>>,
     /// The type of the lock asked for.
@@ -98,7 +98,7 @@ pub struct Edge {
     /// The mode asked for.
     pub lock_mode: Option<LockMode>,
     /// The table, where it is known.
-    pub table: Option<Arc<str>>,
+    pub table_name: Option<Arc<str>>,
 }
 
 /// About a minute, as far as it was watched: the ticks that its cells were charged in.

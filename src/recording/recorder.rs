@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{Entry, RecordingError, Writer, format, reader};
+use super::{Entry, Event, RecordingError, Writer, format, reader};
 use crate::sample::{Loss, Server};
 use crate::time::Timestamp;
 
@@ -54,6 +54,7 @@ impl Recorder {
     ///
     /// As [`Writer::create`], or where the machine gives no thread.
     pub fn create(folder: &Path, server: &Server) -> Result<Self, RecordingError> {
+        let before = reader::manifest(folder).ok();
         let writer = Writer::create(folder, server)?;
         let last_tick = reader::last_tick(folder, &format::slug(server));
         let (entries, received) = sync_channel(WAITING);
@@ -79,6 +80,9 @@ impl Recorder {
         if last_tick.is_some() {
             recorder.lose("observer_restarts", 1);
         }
+        if let Some(before) = before {
+            recorder.tell_what_became_of(&before.server);
+        }
         Ok(recorder)
     }
 
@@ -95,10 +99,43 @@ impl Recorder {
             });
         }
         if *server != self.server {
-            self.server = server.clone();
+            let before = std::mem::replace(&mut self.server, server.clone());
             self.take(Entry::Server(server.clone()));
+            self.tell_what_became_of(&before);
         }
         Ok(())
+    }
+
+    /// Takes down that the server was started anew, has another role, or is another machine of the
+    /// same cluster: what comes next is to be read with that in mind.
+    fn tell_what_became_of(&mut self, before: &Server) {
+        let now = &self.server;
+        let role = if now.in_recovery {
+            "standby"
+        } else {
+            "primary"
+        };
+        let unseen = self.last_tick.unwrap_or(now.started_at);
+        let moved = (now.address != before.address)
+            .then(|| format!("at {}, before at {}", now.address, before.address));
+        let event = |at, kind: &str, label: &str, detail: Option<String>| {
+            Entry::Event(Event {
+                at,
+                kind: kind.into(),
+                label: label.into(),
+                detail: detail.map(Into::into),
+            })
+        };
+        let mut events = Vec::new();
+        if moved.is_none() && now.started_at > before.started_at {
+            events.push(event(now.started_at, Event::RESTARTED, "server", None));
+        }
+        if moved.is_some() || now.in_recovery != before.in_recovery {
+            events.push(event(unseen, Event::ROLE, role, moved));
+        }
+        for event in events {
+            self.take(event);
+        }
     }
 
     /// Gives the time of the last tick, also of one that an earlier writer left in the folder.

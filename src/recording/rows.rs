@@ -265,7 +265,7 @@ macro_rules! charges {
     ($row:ty, $name:literal) => {
         table! { $row, $name, |row| Some(row.0.at), [
             at: kind::time(); database: few(UInt32), null; statement: few(UInt64), null;
-            system: few(Utf8), null; class: few(Utf8); table: few(Utf8), null; held: few(Utf8), null;
+            system: few(Utf8), null; class: few(Utf8); table_name: few(Utf8), null; held_table: few(Utf8), null;
             basis: few(Utf8), null; lock_type: few(Utf8), null; lock_mode: few(Utf8), null;
             blocker: few(Utf8); blocker_system: few(Utf8), null; blocker_gid: few(Utf8), null;
             blocker_state: few(Utf8), null; blocker_statement: few(UInt64), null;
@@ -287,11 +287,11 @@ charges! { PerMinute<Charge>, "cells" }
 table! { Edge, "edges", |row| Some(row.at), [
     at: kind::time(); waiter: few(Int32); blocker: few(Int32), null; gid: few(Utf8), null;
     owner: few(Utf8), null; kind: few(Utf8); certainty: few(Utf8), null; lock_type: few(Utf8), null;
-    lock_mode: few(Utf8), null; table: few(Utf8), null;
+    lock_mode: few(Utf8), null; table_name: few(Utf8), null;
 ]
     fn arrange(rows: &mut [&Self]) {
         rows.sort_by_key(|row| {
-            (&row.kind, &row.lock_type, row.lock_mode, &row.table, &row.certainty, row.waiter, row.at)
+            (&row.kind, &row.lock_type, row.lock_mode, &row.table_name, &row.certainty, row.waiter, row.at)
         });
     }
 }

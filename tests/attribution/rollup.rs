@@ -144,6 +144,48 @@ fn what_is_concluded_from_the_minutes_is_what_the_samples_say_by_the_minute() {
     assert_eq!(from_minutes.window.ticks + 1, from_samples.window.ticks);
 }
 
+#[test]
+fn a_minute_with_very_many_statements_keeps_its_time_and_its_bound() {
+    let (recording, _) = world(vec![decision()], 5.0, 1).run();
+    let (names, statements) = (Names::default(), Statements::default());
+    let naming = Naming::default();
+    let words = Vocabulary {
+        naming: &naming,
+        names: &names,
+        statements: &statements,
+    };
+    let mut rollup = Rollup::default();
+    let (mut spent, mut next) = (0, 0);
+    let looks = recording.snapshots.iter();
+    let mut busy = looks.filter(|look| look.sessions.iter().any(|s| s.state.is_active()));
+    let mut look = busy.next().unwrap().clone();
+    look.locks.clear();
+    look.sessions.retain(|session| session.state.is_active());
+    let session = look.sessions[0].clone();
+    for _ in 0..60 {
+        look.sessions = (0..500)
+            .map(|_| {
+                next += 1;
+                let statement = Some(pgjam::statement::StatementId(next));
+                pgjam::sample::Session {
+                    statement,
+                    ..session.clone()
+                }
+            })
+            .collect();
+        let charged = rollup.look(&look, words);
+        spent += charged
+            .charges
+            .iter()
+            .map(|row| row.spent_us.as_micros())
+            .sum::<i64>();
+    }
+    let minute = rollup.finish(look.tick.at).unwrap();
+    let kept: Span = minute.cells.iter().map(|cell| cell.spent_us).sum();
+    assert_eq!(kept.as_micros(), spent);
+    assert!(minute.cells.len() <= 8_000 && minute.cells.len() > 4_000);
+}
+
 /// What a diagnosis says in figures, to a nanosecond.
 fn figures(diagnosis: &Diagnosis) -> Vec<String> {
     let mut figures = Vec::new();

@@ -136,6 +136,9 @@ pub(crate) fn a_promoted_standby_is_watched_on_in_the_same_recording_and_back_ag
     watch.ends_well();
     let ledger = pair.balances();
     assert_eq!(ledger.lost("lost_connections"), 2);
+    let moved = ledger.events();
+    let moved = moved.iter().filter(|kind| **kind == "server-role");
+    assert_eq!(moved.count(), 2);
     assert!(
         !Recording::open(&pair.primary.to())
             .unwrap()

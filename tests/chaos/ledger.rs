@@ -59,6 +59,12 @@ impl Ledger {
         of_kind.map(|loss| loss.count).sum()
     }
 
+    /// The kinds of the events that were told, in order.
+    pub(crate) fn events(&self) -> Vec<&str> {
+        let events = self.recording.events.iter();
+        events.map(|event| &*event.kind).collect()
+    }
+
     /// Balances it; `cut_off` executions at the end may be missing.
     #[track_caller]
     pub(crate) fn balances(&self, cut_off: usize) {
@@ -181,37 +187,49 @@ pub(crate) fn what_is_taken_away_or_added_is_found() {
     watch.hear("watching ");
     pass(3.0);
     watch.ends_well();
+    // A busy machine may miss some: where it missed none, everything shows.
+    let ticks = scene.ledger().ticks();
+    let calm = |pair: &[Tick]| pair[0].missed == 0 && pair[1].missed == 0;
+    let at = 1 + ticks[1..].windows(2).position(calm).unwrap();
+    let (third, half) = (ticks.len() / 3, ticks.len() / 2);
     let cooked = |cook: &dyn Fn(&mut Ledger)| {
         let mut ledger = scene.ledger();
         ledger.balances(1);
         cook(&mut ledger);
         ledger.balance(&[], 1).unwrap_err()
     };
-    let found = [
-        cooked(&|ledger| drop(ledger.recording.snapshots.remove(5))),
-        cooked(&|ledger| {
-            ledger.log.ticks.remove(5);
-        }),
-        cooked(&|ledger| {
-            let again = ledger.recording.snapshots[5].clone();
-            ledger.recording.snapshots.insert(5, again);
-        }),
-        cooked(&|ledger| ledger.recording.snapshots[5].tick.missed = 20),
-        cooked(&|ledger| {
-            ledger.recording.snapshots.drain(5..15);
-            ledger.log.ticks.drain(5..15);
-        }),
-        cooked(&|ledger| ledger.recording.snapshots.truncate(10)),
-    ];
-    let told = [
+    let check = |found: String, told: &str| assert!(found.contains(told), "{found}");
+    check(
+        cooked(&|ledger| drop(ledger.recording.snapshots.remove(at))),
         "are not there",
+    );
+    check(
+        cooked(&|ledger| {
+            ledger.log.ticks.remove(at);
+        }),
         "or is there twice",
+    );
+    check(
+        cooked(&|ledger| {
+            let again = ledger.recording.snapshots[at].clone();
+            ledger.recording.snapshots.insert(at, again);
+        }),
         "or is there twice",
+    );
+    check(
+        cooked(&|ledger| ledger.recording.snapshots[at].tick.missed = 20),
         "which tells",
+    );
+    check(
+        cooked(&|ledger| {
+            let gone = third..third + half;
+            ledger.recording.snapshots.drain(gone.clone());
+            ledger.log.ticks.drain(gone);
+        }),
         "which tells",
+    );
+    check(
+        cooked(&|ledger| ledger.recording.snapshots.truncate(half)),
         "at the end",
-    ];
-    for (found, told) in found.iter().zip(told) {
-        assert!(found.contains(told), "{found}");
-    }
+    );
 }

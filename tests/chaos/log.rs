@@ -49,7 +49,8 @@ impl Log {
             if entry.said.contains("connection authorized:") {
                 open.push(entry.pid);
                 self.most_sessions = self.most_sessions.max(open.len());
-            } else if entry.said.contains("disconnection:") {
+            } else if entry.said.contains("disconnection:") || entry.said.starts_with("FATAL:") {
+                // Whoever is refused behind its password leaves without a disconnection.
                 open.retain(|pid| *pid != entry.pid);
             } else if entry.said.contains("execute ") && entry.said.contains(&tick) {
                 self.ticks.push(entry.at);

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
     let scenarios = scenarios! {
         servers: nothing_is_written_on_a_server_that_is_watched, a_fast_restart_is_a_gap, an_immediate_restart_is_a_gap,
             a_postmaster_that_is_killed_is_a_gap,
+            the_end_and_the_beginning_come_while_the_server_is_away,
             a_backend_that_is_terminated_again_and_again_is_found_again;
         network: a_connection_that_is_reset_is_found_again,
             a_server_that_refuses_for_a_while_is_knocked_at_until_it_lets_in,

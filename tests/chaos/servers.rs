@@ -26,6 +26,7 @@ fn comes_back_after(how: Signal) {
     assert!(ledger.longest_gap() > 1.0);
     assert_eq!(ledger.lost("lost_connections"), 1);
     assert_eq!(ledger.lost("observer_restarts"), 0);
+    assert!(ledger.events().contains(&"server-restarted"));
 }
 
 pub(crate) fn a_fast_restart_is_a_gap() {
@@ -38,6 +39,28 @@ pub(crate) fn an_immediate_restart_is_a_gap() {
 
 pub(crate) fn a_postmaster_that_is_killed_is_a_gap() {
     comes_back_after(Signal::KILL);
+}
+
+/// The server is gone while the program waits to try again, and both are gone for a while.
+pub(crate) fn the_end_and_the_beginning_come_while_the_server_is_away() {
+    let scene = Scene::set();
+    let mut watch = scene.watch();
+    watch.hear("watching ");
+    pass(1.0);
+    scene.server.halt(Signal::INT).unwrap();
+    watch.hear("trying again in ");
+    watch.ends_well();
+    let mut watch = scene.watch();
+    watch.hear("trying again in ");
+    scene.resume();
+    watch.hear("watching ");
+    pass(1.0);
+    watch.ends_well();
+    let ledger = scene.ledger();
+    ledger.balances(1);
+    assert_eq!(ledger.lost("lost_connections"), 1);
+    assert_eq!(ledger.lost("observer_restarts"), 1);
+    assert!(ledger.events().contains(&"server-restarted"));
 }
 
 pub(crate) fn a_backend_that_is_terminated_again_and_again_is_found_again() {

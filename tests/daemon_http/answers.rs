@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::seen::{SECRET, jam};
-use crate::stage::{SOON, Stage, head, loopback, request};
+use crate::stage::{SOON, Stage, head, loopback, request, see};
 
 const WINDOW: &str = "from=2025-11-23T12:13:20Z&to=2025-11-23T12:13:40Z";
 
@@ -43,7 +43,7 @@ fn a_server_is_named_where_there_are_several() {
     stage.get("/api/v1/graph").refuses(503, "no server");
     stage.watch("a");
     stage.get("/api/v1/graph").refuses(503, "not seen yet");
-    stage.watch("b").saw(&jam(0, &["decision"]));
+    see(&stage.watch("b"), &jam(0, &["decision"]));
     stage.get("/api/v1/graph").refuses(400, "several servers");
     stage.get("/api/v1/graph?server=b").is(200);
     stage
@@ -62,7 +62,7 @@ fn health_is_the_process_and_readiness_its_servers() {
     let reason = || stage.get("/readyz").json()["servers"][0]["reason"].clone();
     assert_eq!(reason(), "no tick yet");
     stage.get("/readyz").is(503);
-    prod.saw(&jam(0, &["decision"]));
+    see(&prod, &jam(0, &["decision"]));
     assert_eq!(reason(), Value::Null);
     stage.get("/readyz").is(200);
     prod.disconnected("the server is shutting down");
@@ -204,8 +204,8 @@ fn a_stream_tells_graphs_as_they_come_and_when_none_come() {
     let first: Value = serde_json::from_str(&next("graph")).unwrap();
     assert_eq!(first["schema"], "pgjam.graph/1");
     let begun = Instant::now();
-    prod.saw(&jam(3, &["decision"]));
-    prod.saw(&jam(4, &["decision"]));
+    see(&prod, &jam(3, &["decision"]));
+    see(&prod, &jam(4, &["decision"]));
     let second: Value = serde_json::from_str(&next("graph")).unwrap();
     assert_ne!(second["taken_at"], first["taken_at"]);
     assert!(!second.to_string().contains(SECRET));

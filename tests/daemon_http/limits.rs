@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::seen::jam;
-use crate::stage::{SOON, Stage, head, loopback, request};
+use crate::stage::{SOON, Stage, head, loopback, request, see};
 
 /// Waits until it answers again: a place may still be held for a moment.
 #[track_caller]
@@ -100,7 +100,7 @@ fn slow_callers_hold_their_places_for_a_while_and_watchers_go_on() {
     let mut held: Vec<TcpStream> = (0..100).map(slow).collect();
     let begun = Instant::now();
     let prod = stage.live.server("prod").unwrap();
-    prod.saw(&jam(10, &["decision"]));
+    see(&prod, &jam(10, &["decision"]));
     assert!(begun.elapsed() < Duration::from_secs(1));
     // All of them are turned away or given up, and nothing waits for them to end.
     for stream in &mut held {
@@ -168,7 +168,7 @@ fn who_takes_nothing_of_a_stream_makes_room_for_others() {
     let waiters: Vec<&str> = waiters.iter().map(String::as_str).collect();
     let begun = Instant::now();
     for n in 20.. {
-        prod.saw(&jam(n, &waiters));
+        see(&prod, &jam(n, &waiters));
         if stream(&stage).0 == 200 {
             break;
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pgjam::sample::Loss;
 
 use crate::seen::jam;
-use crate::stage::{Stage, loopback};
+use crate::stage::{Stage, loopback, see};
 
 /// Reads an exposition as the text format of OpenMetrics 1.0 has it, as far as it is used here.
 #[track_caller]
@@ -170,7 +170,7 @@ fn names_that_would_break_out_do_not() {
     for name in names {
         let mut seen = jam(0, &["decision"]);
         seen.sessions[0].application_name = name.into();
-        server.saw(&seen);
+        see(&server, &seen);
     }
     let waits = scraped(&stage)
         .keys()
@@ -186,7 +186,7 @@ fn ten_thousand_systems_are_two_hundred_series_and_their_sum_is_whole() {
     for n in 0..10_000 {
         let mut seen = jam(n, &["decision"]);
         seen.sessions[0].application_name = format!("pod-{n}-x").into();
-        server.saw(&seen);
+        see(&server, &seen);
     }
     let samples = scraped(&stage);
     let is_wait = |series: &str| series.starts_with("pgjam_lock_wait_seconds_total");

@@ -9,10 +9,12 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use pgjam::daemon::books::Books;
 use pgjam::daemon::http::{Http, HttpError, Settings};
 use pgjam::daemon::live::{Live, ServerLive};
 use pgjam::recording::{Entry, Recorder};
-use pgjam::sample::Declared;
+use pgjam::sample::{Declared, Snapshot};
+use pgjam::system::Naming;
 use pgjam::time::Span;
 use tokio::sync::oneshot;
 
@@ -80,7 +82,7 @@ impl Stage {
         let stage = Self::empty(settings);
         let prod = stage.watch("prod");
         for n in 0..3 {
-            prod.saw(&jam(n, &["decision", "decision"]));
+            see(&prod, &jam(n, &["decision", "decision"]));
         }
         record(&stage.folder.path().join("prod"));
         stage
@@ -89,9 +91,7 @@ impl Stage {
     /// Watches one more server.
     pub(crate) fn watch(&self, name: &str) -> Arc<ServerLive> {
         let folder = self.folder.path().join(name);
-        let server = self
-            .live
-            .watch(name, pgjam::system::Naming::default(), &folder);
+        let server = self.live.watch(name, Naming::default(), &folder);
         server.connected(&seen::server());
         for text in seen::texts() {
             server.learned(&text);
@@ -192,6 +192,23 @@ impl Answer {
         let detail = answer.json()["detail"].as_str().unwrap().to_owned();
         assert!(detail.contains(words), "{words:?} is not in {detail:?}");
         answer
+    }
+}
+
+/// Tells of a tick, and of where its time went, as a watcher does.
+pub(crate) fn see(server: &ServerLive, snapshot: &Snapshot) {
+    let mut books = Books::new(Naming::default(), &[]);
+    for text in seen::texts() {
+        books.learn(&text);
+    }
+    for name in seen::names() {
+        books.name(&name);
+    }
+    server.saw(snapshot);
+    for entry in books.look(snapshot) {
+        if let Entry::Charges(charges) = &entry {
+            server.charged(charges);
+        }
     }
 }
 

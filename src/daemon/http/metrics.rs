@@ -150,7 +150,7 @@ impl Scrape {
     fn waits(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut series = Vec::new();
         for told in &self.0 {
-            for (key, seconds) in told.totals.waits.iter() {
+            for (key, time) in told.totals.waits.iter() {
                 let (kind, system) = match &key.blocker {
                     Blocker::System(name) => ("session", &**name),
                     Blocker::Unnamed => ("session", ""),
@@ -158,10 +158,12 @@ impl Scrape {
                     Blocker::Unseen => ("unseen", ""),
                 };
                 let table = key.table.as_deref().unwrap_or_default();
-                series.push((wait(&told.name, key.class, table, kind, system), seconds));
+                let labels = wait(&told.name, &key.class, table, kind, system);
+                series.push((labels, time.as_secs_f64()));
             }
             let others = told.totals.waits.others();
-            series.push((wait(&told.name, "", "", "other", ""), others));
+            let labels = wait(&told.name, "", "", "other", "");
+            series.push((labels, others.as_secs_f64()));
         }
         let help = "Seconds that sessions waited for locks, by who was in the way; blocker=\"other\" sums the rest.";
         Family::counter("pgjam_lock_wait", help)
@@ -173,7 +175,7 @@ impl Scrape {
         let mut series = Vec::new();
         for told in &self.0 {
             for (class, time) in &told.totals.db_time {
-                let labels = vec![("server", &*told.name), ("class", class)];
+                let labels = vec![("server", &*told.name), ("class", &**class)];
                 series.push((labels, time.as_secs_f64()));
             }
         }

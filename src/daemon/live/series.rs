@@ -12,17 +12,17 @@ use crate::time::{Span, Timestamp};
 /// A series that has not moved for so long may make room.
 const STILL: Span = Span::from_secs(24 * 3_600);
 
-/// Sums of seconds by key.
+/// Sums of time by key.
 #[derive(Clone, Debug)]
 pub struct Series<K> {
     most: usize,
     sums: BTreeMap<K, Sum>,
-    others: f64,
+    others: Span,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Sum {
-    seconds: f64,
+    time: Span,
     moved: Timestamp,
 }
 
@@ -33,22 +33,22 @@ impl<K: Ord + Clone> Series<K> {
         Self {
             most,
             sums: BTreeMap::new(),
-            others: 0.0,
+            others: Span::ZERO,
         }
     }
 
-    /// Adds seconds to a key's sum, or to that of the others.
-    pub fn add(&mut self, key: K, seconds: f64, at: Timestamp) {
+    /// Adds time to a key's sum, or to that of the others.
+    pub fn add(&mut self, key: K, time: Span, at: Timestamp) {
         if let Some(sum) = self.sums.get_mut(&key) {
-            sum.seconds += seconds;
+            sum.time += time;
             sum.moved = at;
             return;
         }
         if self.sums.len() >= self.most && !self.make_room(at) {
-            self.others += seconds;
+            self.others += time;
             return;
         }
-        self.sums.insert(key, Sum { seconds, moved: at });
+        self.sums.insert(key, Sum { time, moved: at });
     }
 
     /// Gives up the series that has stood still longest, if it has for long enough.
@@ -65,13 +65,13 @@ impl<K: Ord + Clone> Series<K> {
     }
 
     /// Lists the sums, by key.
-    pub fn iter(&self) -> impl Iterator<Item = (&K, f64)> {
-        self.sums.iter().map(|(key, sum)| (key, sum.seconds))
+    pub fn iter(&self) -> impl Iterator<Item = (&K, Span)> {
+        self.sums.iter().map(|(key, sum)| (key, sum.time))
     }
 
     /// Gives the sum of all keys that had no place.
     #[must_use]
-    pub const fn others(&self) -> f64 {
+    pub const fn others(&self) -> Span {
         self.others
     }
 }
@@ -84,28 +84,31 @@ mod tests {
         Timestamp::default() + Span::from_secs(hours * 3_600)
     }
 
-    fn sums(series: &Series<&'static str>) -> Vec<(&'static str, f64)> {
-        series.iter().map(|(key, sum)| (*key, sum)).collect()
+    fn sums(series: &Series<&'static str>) -> Vec<(&'static str, i64)> {
+        series
+            .iter()
+            .map(|(key, sum)| (*key, sum.as_micros()))
+            .collect()
     }
 
     #[test]
     fn who_has_a_series_keeps_it_and_the_rest_is_one() {
         let mut series = Series::new(2);
         for key in ["a", "b", "c", "a", "d"] {
-            series.add(key, 1.0, at(0));
+            series.add(key, Span::from_micros(1), at(0));
         }
-        assert_eq!(sums(&series), [("a", 2.0), ("b", 1.0)]);
-        assert_eq!(series.others().to_bits(), 2.0_f64.to_bits());
+        assert_eq!(sums(&series), [("a", 2), ("b", 1)]);
+        assert_eq!(series.others(), Span::from_micros(2));
     }
 
     #[test]
     fn a_series_that_stood_still_for_a_day_makes_room() {
         let mut series = Series::new(2);
-        series.add("a", 1.0, at(0));
-        series.add("b", 1.0, at(20));
-        series.add("c", 1.0, at(23));
-        series.add("d", 1.0, at(24));
-        assert_eq!(sums(&series), [("b", 1.0), ("d", 1.0)]);
-        assert_eq!(series.others().to_bits(), 1.0_f64.to_bits());
+        series.add("a", Span::from_micros(1), at(0));
+        series.add("b", Span::from_micros(1), at(20));
+        series.add("c", Span::from_micros(1), at(23));
+        series.add("d", Span::from_micros(1), at(24));
+        assert_eq!(sums(&series), [("b", 1), ("d", 1)]);
+        assert_eq!(series.others(), Span::from_micros(1));
     }
 }

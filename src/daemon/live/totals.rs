@@ -1,16 +1,13 @@
 //! Where the time of every tick went, summed since the daemon began.
 //!
-//! At each tick every active session stands for the tick's span, as in a diagnosis: a wait for a
-//! lock goes to the roots of its chain, in shares that sum to it, everything else to its class.
+//! The charges are those that go into the recording, and the sums are theirs to the microsecond.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use petgraph::graph::NodeIndex;
-
-use crate::attribution::{Class, is_victim};
-use crate::graph::view::Vocabulary;
-use crate::graph::{Party, WaitGraph};
+use crate::attribution::is_victim;
+use crate::pg::Pid;
+use crate::recording::{Account, Charge};
 use crate::sample::{Session, Snapshot};
 use crate::time::Span;
 
@@ -38,7 +35,7 @@ pub enum Blocker {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WaitKey {
     /// `row-lock`, `relation-lock`, … as in a diagnosis.
-    pub class: &'static str,
+    pub class: Arc<str>,
     /// `schema.table`; none where it is not known, or there is none.
     pub table: Option<Arc<str>>,
     /// Who was in the way.
@@ -68,8 +65,8 @@ pub struct Totals {
     /// The time that the ticks stand for.
     pub watched: Span,
     /// DB time by class.
-    pub db_time: BTreeMap<&'static str, Span>,
-    /// Seconds waited for locks.
+    pub db_time: BTreeMap<Arc<str>, Span>,
+    /// Time waited for locks.
     pub waits: Series<WaitKey>,
     /// The last tick.
     pub now: Now,
@@ -90,137 +87,80 @@ impl Default for Totals {
 }
 
 impl Totals {
-    /// Adds a tick.
-    pub(super) fn take(&mut self, snapshot: &Snapshot, charges: Charges) {
+    /// Counts a tick.
+    pub(super) fn look(&mut self, snapshot: &Snapshot) {
         let tick = snapshot.tick;
         self.ticks += 1;
         self.missed += u64::from(tick.missed);
         self.looking += tick.server;
         self.watched += tick.span;
-        self.now = charges.now;
-        if tick.span == Span::ZERO {
-            // It only looked closer, and stands for no time.
-            return;
-        }
-        for class in charges.sessions {
-            *self.db_time.entry(class).or_default() += tick.span;
-        }
-        for (key, share) in charges.waits {
-            let seconds = tick.span.as_secs_f64() * share;
-            self.waits.add(key, seconds, tick.at);
+        self.now = Now::of(snapshot);
+    }
+
+    /// Adds what a tick's time was spent on.
+    pub(super) fn charged(&mut self, charges: &[Charge]) {
+        for Charge {
+            at,
+            account,
+            spent_us,
+            ..
+        } in charges
+        {
+            let class = Arc::clone(&account.class);
+            *self.db_time.entry(class).or_default() += *spent_us;
+            if let Some(key) = WaitKey::of(account) {
+                self.waits.add(key, *spent_us, *at);
+            }
         }
     }
 }
 
-/// What one tick brings.
-#[derive(Debug, Default)]
-pub(super) struct Charges {
-    /// The class of every active session.
-    sessions: Vec<&'static str>,
-    /// Shares of blocked sessions.
-    waits: Vec<(WaitKey, f64)>,
-    now: Now,
-}
-
-/// Charges a tick's sessions.
-pub(super) fn charges(snapshot: &Snapshot, words: Vocabulary<'_>) -> Charges {
-    let mut charges = Charges::default();
-    let graph = std::cell::OnceCell::new();
-    for session in snapshot.sessions.iter().filter(|s| is_victim(s)) {
-        charges.now.active += 1;
-        let activity = Class::of_activity(session);
-        let awaits_lock = session.wait_event_type.as_deref() == Some("Lock");
-        if !awaits_lock && activity != Class::SafeSnapshot {
-            charges.sessions.push(activity.name());
-            continue;
+impl Now {
+    fn of(snapshot: &Snapshot) -> Self {
+        let mut now = Self::default();
+        let mut waits: HashMap<Pid, &Session> = HashMap::new();
+        let at = snapshot.tick.at;
+        for session in snapshot.sessions.iter().filter(|s| is_victim(s)) {
+            now.active += 1;
+            if session.wait_event_type.as_deref() == Some("Lock") {
+                waits.insert(session.pid, session);
+            } else if session.wait_event.as_deref() == Some("SafeSnapshot") {
+                // The first thing that its statement does.
+                let waited = session.query_start.map(|since| at.since(since));
+                now.longest = now.longest.max(waited);
+                now.blocked += 1;
+            }
         }
-        charges.now.blocked += 1;
-        // Most ticks of most servers see no wait, and need no graph.
-        let graph = graph.get_or_init(|| WaitGraph::of(snapshot));
-        let class = blocked(session, graph, awaits_lock, words, &mut charges);
-        charges.sessions.push(class.name());
+        now.blocked += waits.len();
+        for lock in snapshot.locks.iter().filter(|lock| !lock.granted) {
+            let session = lock.pid.and_then(|pid| waits.get(&pid));
+            let began = session.map(|session| session.query_start.max(session.xact_start));
+            // It may hold the value of an earlier wait.
+            let since = lock
+                .waitstart
+                .filter(|since| began.is_some_and(|b| b <= Some(*since)));
+            now.longest = now.longest.max(since.map(|since| at.since(since)));
+        }
+        now
     }
-    charges
 }
 
-/// Charges one blocked session to the roots of its wait, and gives the wait's own class.
-fn blocked(
-    session: &Session,
-    graph: &WaitGraph<'_>,
-    awaits_lock: bool,
-    words: Vocabulary<'_>,
-    charges: &mut Charges,
-) -> Class {
-    let waits = |node: &NodeIndex| {
-        if awaits_lock {
-            !graph.waits(*node).is_empty()
-        } else {
-            !graph.snapshot_waits(*node).is_empty()
-        }
-    };
-    let Some(node) = graph.find(session.pid).filter(waits) else {
-        let event = session.wait_event.as_deref().unwrap_or_default();
-        let class = if awaits_lock {
-            Class::of_lock(event, false)
-        } else {
-            Class::SafeSnapshot
+impl WaitKey {
+    /// Tells what a charge counts under; none where it is for no lock.
+    fn of(account: &Account) -> Option<Self> {
+        let system = account.blocker_system.as_ref().map(label);
+        let blocker = match (&*account.blocker, system) {
+            ("nobody", _) => return None,
+            ("system", Some(system)) => Blocker::System(system),
+            ("system", None) => Blocker::Unnamed,
+            ("prepared", owner) => Blocker::Prepared(owner),
+            _ => Blocker::Unseen,
         };
-        let key = WaitKey {
-            class: class.name(),
-            table: None,
-            blocker: Blocker::Unseen,
-        };
-        charges.waits.push((key, 1.0));
-        return class;
-    };
-    charges.now.longest = charges.now.longest.max(graph.waiting(node));
-    let wait = graph.waits(node).first().filter(|_| awaits_lock);
-    let class = wait.map_or(Class::SafeSnapshot, |wait| {
-        Class::of_lock(&wait.request.target.locktype, wait.hard.is_empty())
-    });
-    let table = wait
-        .and_then(|wait| graph.table(node, wait, words.names, words.statements))
-        .map(|table| label(&table.topmost.unwrap_or(table.name)));
-    for &(root, share) in graph.blame(node).iter() {
-        let (class, blocker) = in_the_way(graph, root, class, words);
-        let key = WaitKey {
-            class: class.name(),
-            table: table.clone(),
+        Some(Self {
+            class: Arc::clone(&account.class),
+            table: account.table_name.as_ref().map(label),
             blocker,
-        };
-        charges.waits.push((key, share));
-    }
-    class
-}
-
-/// Tells who a root is, and what that makes of the wait's class.
-fn in_the_way(
-    graph: &WaitGraph<'_>,
-    root: NodeIndex,
-    class: Class,
-    words: Vocabulary<'_>,
-) -> (Class, Blocker) {
-    let system = || match graph.session(root) {
-        None => Blocker::Unseen,
-        Some(session) => match words.naming.name(session, words.names) {
-            Some(name) => Blocker::System(label(&name)),
-            None => Blocker::Unnamed,
-        },
-    };
-    match graph.party(root) {
-        _ if graph.is_in_cycle(root) => (Class::Deadlock, system()),
-        // It waits, and what for was not seen.
-        _ if !graph.waits(root).is_empty() => (class, Blocker::Unseen),
-        Party::Prepared(_) => {
-            let owner = graph.prepared(root).map(|prepared| prepared.owner);
-            let owner = owner.and_then(|owner| words.names.role(owner));
-            (
-                Class::PreparedTransaction,
-                Blocker::Prepared(owner.map(label)),
-            )
-        }
-        Party::Backend(_) => (class, system()),
-        Party::Unlisted(_) => (class, Blocker::Unseen),
+        })
     }
 }
 

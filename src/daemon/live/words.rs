@@ -113,33 +113,29 @@ impl Words {
         Arc::make_mut(&mut self.names).learn(name);
     }
 
-    /// Gives what it takes to charge a snapshot's waits: the readings of those in them.
-    pub(super) fn for_charges(
-        &mut self,
-        snapshot: &Snapshot,
-    ) -> (Arc<Naming>, Arc<Names>, Arc<Statements>) {
+    /// Takes note of what a snapshot mentions.
+    pub(in crate::daemon) fn seen(&mut self, snapshot: &Snapshot) {
         self.looks += 1;
         for id in ids(snapshot) {
             if let Some(kept) = self.texts.get_mut(&id) {
                 kept.seen = self.looks;
             }
         }
-        if !snapshot.locks.is_empty() {
-            let pids: HashSet<_> = snapshot.locks.iter().filter_map(|lock| lock.pid).collect();
-            let involved = snapshot.sessions.iter().filter(|s| pids.contains(&s.pid));
-            self.read(involved.filter_map(|session| session.statement), usize::MAX);
-        }
-        let (naming, names) = (Arc::clone(&self.naming), Arc::clone(&self.names));
-        (naming, names, Arc::clone(&self.read.0))
     }
 
-    /// Gives the same, with readings of what others run, as far as one look allows.
+    /// Gives what it takes to charge a snapshot: readings of those involved in waits, and of what
+    /// others run, as far as one look allows.
     pub(in crate::daemon) fn for_books(
         &mut self,
         snapshot: &Snapshot,
     ) -> (Arc<Naming>, Arc<Names>, Arc<Statements>) {
+        self.seen(snapshot);
         self.read(ids(snapshot), READ_AT_ONCE);
-        self.for_charges(snapshot)
+        let pids: HashSet<_> = snapshot.locks.iter().filter_map(|lock| lock.pid).collect();
+        let involved = snapshot.sessions.iter().filter(|s| pids.contains(&s.pid));
+        self.read(involved.filter_map(|session| session.statement), usize::MAX);
+        let (naming, names) = (Arc::clone(&self.naming), Arc::clone(&self.names));
+        (naming, names, Arc::clone(&self.read.0))
     }
 
     /// Reads the texts that are not read yet, so many at most.

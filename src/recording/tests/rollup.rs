@@ -13,8 +13,8 @@ fn charge(micros: i64) -> Charge {
             statement: Some(StatementId(u64::MAX)),
             system: Some(HOSTILE.into()),
             class: "row-lock".into(),
-            table: Some("public.inbox".into()),
-            held: None,
+            table_name: Some("public.inbox".into()),
+            held_table: None,
             basis: Some("measured".into()),
             lock_type: Some("transactionid".into()),
             lock_mode: Some(LockMode::Share),
@@ -113,7 +113,7 @@ fn charges_and_edges_lie_beside_the_samples() {
         certainty: None,
         lock_type: Some("transactionid".into()),
         lock_mode: Some(LockMode::Share),
-        table: Some("public.inbox".into()),
+        table_name: Some("public.inbox".into()),
     };
     writer.take(Entry::Charges(vec![charge(9)]));
     writer.take(Entry::Edges(vec![edge.clone()]));

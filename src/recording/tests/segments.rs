@@ -198,8 +198,25 @@ fn a_server_that_is_found_again_may_have_another_role_but_no_other_identity() {
         matches!(refused, RecordingError::OtherServer { .. }),
         "{refused}"
     );
+    let restarted = Server {
+        started_at: at(5),
+        ..promoted.clone()
+    };
+    recorder.found_again(&restarted).unwrap();
     recorder.finish().unwrap();
-    assert_eq!(Recording::open(folder.path()).unwrap().server, promoted);
+    let read = Recording::open(folder.path()).unwrap();
+    assert_eq!(read.server, restarted);
+    let role = if promoted.in_recovery {
+        "standby"
+    } else {
+        "primary"
+    };
+    let told: Vec<_> = read
+        .events
+        .iter()
+        .map(|event| (&*event.kind, &*event.label))
+        .collect();
+    assert_eq!(told, [(Event::ROLE, role), (Event::RESTARTED, "server")]);
 }
 
 #[test]
