@@ -318,26 +318,12 @@ pub(super) struct ReportArgs {
     #[command(flatten)]
     pub(super) naming: NamingArgs,
     #[command(flatten)]
-    pub(super) window: WindowArgs,
+    pub(super) window: super::window::WindowArgs,
     /// Something that happened; may be repeated.
     #[arg(long = "event", value_name = "LABEL@TIME", value_parser = event)]
     pub(super) events: Vec<Event>,
     #[command(flatten)]
     pub(super) output: OutputArgs,
-}
-
-/// Which part of a recording; all of it if it fits in memory, else as much of its end as does.
-#[derive(Args, Debug, Default)]
-pub(super) struct WindowArgs {
-    /// From when on, as 2026-11-23T14:03:00Z.
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    pub(super) from: Option<Timestamp>,
-    /// Until when.
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    pub(super) to: Option<Timestamp>,
-    /// Only the last 10m, 1h, … that it holds.
-    #[arg(long, value_name = "SPAN", value_parser = duration, conflicts_with_all = ["from", "to"])]
-    pub(super) last: Option<Duration>,
 }
 
 #[derive(Args, Debug)]
@@ -425,7 +411,7 @@ fn factor(text: &str) -> Result<f64, String> {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration = match text.trim().parse::<u32>() {
         Ok(seconds) => jiff::SignedDuration::from_secs(i64::from(seconds)),
         Err(_) => text
@@ -449,7 +435,7 @@ fn event(text: &str) -> Result<Event, String> {
     })
 }
 
-fn time(text: &str) -> Result<Timestamp, String> {
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     let at: jiff::Timestamp = text
         .trim()
         .parse()

@@ -4,17 +4,16 @@ use std::path::Path;
 
 use crate::attribution;
 use crate::cli::Done;
-use crate::cli::args::{DiagnoseArgs, Format, OutputArgs, ReportArgs, WindowArgs};
+use crate::cli::args::{DiagnoseArgs, Format, OutputArgs, ReportArgs};
 use crate::cli::baseline;
 use crate::cli::exit::Failure;
 use crate::cli::screen::Screen;
 use crate::cli::servers::{self, Chosen};
 use crate::cli::watch::{Watched, block_on, ctrl_c, declared, folder, tell_recording};
 use crate::daemon::watch::reach;
-use crate::recording::{Recording, Window};
+use crate::recording::Recording;
 use crate::report::{Report, html, json, svg, text};
 use crate::system::Naming;
-use crate::time::Span;
 
 /// Watches a server and says what it saw.
 pub(super) fn run(args: &DiagnoseArgs, screen: &Screen) -> Done {
@@ -53,34 +52,12 @@ pub(super) fn run(args: &DiagnoseArgs, screen: &Screen) -> Done {
 /// Says what a recording holds.
 pub(super) fn report(args: &ReportArgs, screen: &Screen) -> Done {
     let (folder, settings) = servers::recording(&args.recording, args.config.as_deref())?;
-    let mut recording = Recording::open_within(&folder, window(&args.window, &folder, screen)?)?;
+    let mut recording = Recording::open_within(&folder, args.window.of(&folder, screen)?)?;
     recording.declared.extend(args.events.iter().map(declared));
     let naming = args.naming.system_by.clone();
     let naming = naming.or(settings.map(|settings| settings.system_by));
     let report = conclude(&recording, &naming.unwrap_or_default());
     deliver(&report, &args.output, screen)
-}
-
-/// Chooses which part of a recording to read, and says so where that is not all of it unasked.
-fn window(args: &WindowArgs, folder: &Path, screen: &Screen) -> Result<Window, Failure> {
-    if let Some(last) = args.last {
-        let last = i64::try_from(last.as_micros()).unwrap_or(i64::MAX);
-        return Ok(Window::last(folder, Span::from_micros(last))?);
-    }
-    if args.from.is_some() || args.to.is_some() {
-        return Ok(Window {
-            from: args.from.unwrap_or(Window::ALL.from),
-            to: args.to.unwrap_or(Window::ALL.to),
-        });
-    }
-    let (window, cut) = Window::fitting(folder)?;
-    if let Some(span) = cut {
-        screen.note(&format!(
-            "the recording is too long to be read at once: this is about its last {span}; \
-             --from, --to and --last choose another part"
-        ));
-    }
-    Ok(window)
 }
 
 /// Draws the conclusions and words them.

@@ -114,15 +114,6 @@ fn a_report_may_be_of_the_last_moment_only() {
     assert_eq!(ticks(&["--from", "2020-01-01T00:00:00Z"]), all);
     let last = ticks(&["--last", "1s"]);
     assert!((5..all).contains(&last), "{last} of {all}");
-    let nothing = [
-        "report",
-        recording.to_str().unwrap(),
-        "--last",
-        "1h",
-        "--from",
-        "2020-01-01T00:00:00Z",
-    ];
-    pgjam(&nothing).refused(2, &["cannot be used with"]);
 }
 
 #[test]
