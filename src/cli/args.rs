@@ -120,7 +120,8 @@ pub(super) enum Command {
     /// holds latency against it.
     #[command(after_help = "Examples:
   pgjam event 'deploy api 4.2' prod-7
-  pgjam event 'county 12 onboarded' --at 2026-11-23T14:03:00Z --to /var/lib/pgjam/prod")]
+  pgjam event 'county 12 onboarded' --at 2026-11-23T14:03:00Z --to /var/lib/pgjam/prod
+  pgjam event 'deploy api 4.2' --url http://127.0.0.1:7487 --token-file /etc/pgjam/token")]
     Event(EventArgs),
     /// What this role may see on this server, and the statements that grant the rest.
     Doctor(ConnectArgs),
@@ -331,12 +332,19 @@ pub(super) struct EventArgs {
     /// What happened: one line, at most 200 characters.
     #[arg(value_parser = crate::recording::label)]
     pub(super) label: Arc<str>,
-    /// The server, by its name in the configuration.
-    #[arg(value_name = "SERVER", required_unless_present = "to")]
+    /// The server, by its name in the configuration; with --url, in that of the daemon, and all
+    /// of its servers where none is named.
+    #[arg(value_name = "SERVER", required_unless_present_any = ["to", "url"])]
     pub(super) server: Option<String>,
     /// The folder of the recording, instead of a server's name.
-    #[arg(long, value_name = "FOLDER", conflicts_with = "server")]
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["server", "url"])]
     pub(super) to: Option<PathBuf>,
+    /// Tell a daemon over HTTP, as http://127.0.0.1:7487, instead of writing into its recording.
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    pub(super) url: Option<String>,
+    /// A file with the token that the daemon asks for.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub(super) token_file: Option<PathBuf>,
     /// When, as 2026-11-23T14:03:00Z. [default: now, by this machine's clock]
     #[arg(long, value_name = "TIME", value_parser = happened)]
     pub(super) at: Option<Timestamp>,

@@ -60,6 +60,9 @@ pub(super) enum Failure {
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A daemon did not take an event.
+    #[error("{0}")]
+    Untold(String),
     /// There is no baseline where one was asked for.
     #[error("{0}")]
     Baseline(String),
@@ -92,7 +95,7 @@ impl Failure {
     /// Gives the documented exit code.
     pub(super) fn code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Io { .. } | Self::Http(HttpError::Listen { .. }) => 1,
+            Self::Io { .. } | Self::Untold(_) | Self::Http(HttpError::Listen { .. }) => 1,
             Self::Config(_) | Self::Http(HttpError::Setting { .. } | HttpError::File { .. }) => 2,
             Self::Connect(error) => of_connect(error.kind()),
             Self::Doctor(_) => 7,

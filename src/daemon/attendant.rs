@@ -151,7 +151,13 @@ impl Attendant {
                 kept.1.found_again(&reached.server)?;
                 kept
             }
-            none => none.insert(create(settings, reached).await?),
+            none => {
+                for missing in &reached.checkup.missing {
+                    let (what, consequence) = (&missing.what, &missing.consequence);
+                    info!(server = &*self.name, "{what}: {consequence}");
+                }
+                none.insert(create(settings, reached).await?)
+            }
         };
         let (name, address, to) = (&self.name, reached.session.address(), settings.to.display());
         info!(server = &**name, "watching {address} into {to}");

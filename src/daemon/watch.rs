@@ -291,6 +291,9 @@ impl Watching<'_> {
         if self.source.should_count() {
             self.count().await?;
         }
+        if self.source.should_look_around() {
+            self.look_around().await?;
+        }
         Ok(())
     }
 
@@ -299,6 +302,7 @@ impl Watching<'_> {
     async fn end(&mut self, patience: Duration) -> Result<(), WatchError> {
         let last = async {
             self.count().await?;
+            self.look_around().await?;
             for name in self.source.last_names(LAST_NAMES).await {
                 self.recorder.take(Entry::Name(name));
             }
@@ -318,6 +322,14 @@ impl Watching<'_> {
                 self.recorder.take(entry);
             }
         }
+        Ok(())
+    }
+
+    /// Looks around.
+    async fn look_around(&mut self) -> Result<(), WatchError> {
+        let surroundings = self.source.look_around().await?;
+        self.recorder
+            .take(Entry::Surroundings(Box::new(surroundings)));
         Ok(())
     }
 

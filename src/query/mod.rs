@@ -6,6 +6,8 @@
 //!   sees it in a log or in `pg_stat_activity` knows whose it is.
 //! - Texts are ASCII: they must arrive unharmed whatever the encoding of the database.
 
+use crate::pg::Version;
+
 /// The comment that every statement that samples begins with.
 pub const MARKER: &str = "/* pgjam */";
 
@@ -72,18 +74,84 @@ pub const DOCTOR_VERSION: Query = Query {
     text: include_str!("../../queries/doctor_version.sql"),
 };
 
+/// What is done to the tables of the connected database.
+pub const TABLES: Query = Query {
+    name: "tables",
+    text: include_str!("../../queries/tables.sql"),
+};
+
+/// What is done in each database.
+pub const DATABASES: Query = Query {
+    name: "databases",
+    text: include_str!("../../queries/databases.sql"),
+};
+
+/// What keeps the oldest row versions alive.
+pub const HORIZONS: Query = Query {
+    name: "horizons",
+    text: include_str!("../../queries/horizons.sql"),
+};
+
+/// The settings that are not built in.
+pub const SETTINGS: Query = Query {
+    name: "settings",
+    text: include_str!("../../queries/settings.sql"),
+};
+
+/// What the server as a whole counts, from 17 on.
+pub const SERVER: Query = Query {
+    name: "server",
+    text: include_str!("../../queries/server.sql"),
+};
+
+/// The same of 16.
+pub const SERVER_16: Query = Query {
+    name: "server_16",
+    text: include_str!("../../queries/server_16.sql"),
+};
+
+/// The same of 14 and 15.
+pub const SERVER_14: Query = Query {
+    name: "server_14",
+    text: include_str!("../../queries/server_14.sql"),
+};
+
 /// All of them, by name.
-pub const ALL: [Query; 9] = [
+pub const ALL: [Query; 16] = [
     CONNECT,
     COUNTERS,
+    DATABASES,
     DOCTOR,
     DOCTOR_IDENTITY,
     DOCTOR_PID,
     DOCTOR_VERSION,
+    HORIZONS,
     NAMES,
+    SERVER,
+    SERVER_14,
+    SERVER_16,
     SESSION,
+    SETTINGS,
+    TABLES,
     TICK,
 ];
+
+/// Gives those that a server of a version is asked: of variants the one for it.
+pub fn of(version: Version) -> impl Iterator<Item = Query> {
+    let others = [SERVER, SERVER_16, SERVER_14];
+    let fits = move |query: &Query| *query == server(version) || !others.contains(query);
+    ALL.into_iter().filter(fits)
+}
+
+/// Gives the variant of [`SERVER`] for a version.
+#[must_use]
+pub const fn server(version: Version) -> Query {
+    match version.major() {
+        ..=15 => SERVER_14,
+        16 => SERVER_16,
+        _ => SERVER,
+    }
+}
 
 /// What a query's header promises.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,7 +222,8 @@ mod tests {
             let header = query.header();
             let header = header.unwrap_or_else(|| panic!("{}.sql breaks the contract", query.name));
             assert!(header.question.ends_with('.'), "{}", query.name);
-            assert!(header.since <= 14, "{}", query.name);
+            let is_variant = [SERVER, SERVER_16].contains(&query);
+            assert!(header.since <= 14 || is_variant, "{}", query.name);
         }
     }
 
@@ -171,7 +240,13 @@ mod tests {
 
     #[test]
     fn what_samples_is_marked() {
-        for query in [COUNTERS, NAMES, SESSION, TICK] {
+        for query in ALL {
+            if [CONNECT.name, "doctor"]
+                .iter()
+                .any(|name| query.name.starts_with(name))
+            {
+                continue;
+            }
             assert!(query.statement().starts_with(MARKER), "{}", query.name);
             assert!(!query.statement().contains("-- grain"), "{}", query.name);
         }

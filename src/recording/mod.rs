@@ -66,7 +66,9 @@ mod writer;
 use std::io;
 use std::path::PathBuf;
 
-use crate::sample::{Counters, Declared, Loss, Name, Server, Snapshot, StatementText};
+use crate::sample::{
+    Counters, Declared, Loss, Name, Server, Snapshot, StatementText, Surroundings,
+};
 use crate::time::Span;
 
 pub use self::charge::{Account, Charge, Edge, Minute, RolledUp};
@@ -98,6 +100,8 @@ pub struct Recording {
     pub minutes: Vec<RolledUp>,
     /// What was seen to happen.
     pub events: Vec<Event>,
+    /// What went on around the sessions.
+    pub surroundings: Surroundings,
 }
 
 impl Recording {
@@ -114,6 +118,13 @@ impl Recording {
             losses: Vec::new(),
             minutes: Vec::new(),
             events: Vec::new(),
+            surroundings: Surroundings {
+                tables: Vec::new(),
+                databases: Vec::new(),
+                server: Vec::new(),
+                horizons: Vec::new(),
+                settings: Vec::new(),
+            },
         }
     }
 }
@@ -141,6 +152,8 @@ pub enum Entry {
     Minute(Box<RolledUp>),
     /// Something seen to happen.
     Event(Event),
+    /// What goes on around the sessions.
+    Surroundings(Box<Surroundings>),
     /// The same server, found again.
     Server(Server),
     /// How much may be kept from now on.

@@ -16,7 +16,7 @@ use super::window::{self, MOST_ROWS, Size, Window};
 use super::{Recording, RecordingError};
 use crate::sample::{
     Counters, Loss, Name, Prepared, SafeSnapshotWait, Session, Snapshot, StatementCounters,
-    StatementText,
+    StatementText, Surroundings,
 };
 use crate::time::Timestamp;
 
@@ -70,6 +70,13 @@ impl Recording {
         let names: Vec<Name> = last_of_each(parts.until_the_end());
         let declared = parts.rows();
         let events = parts.rows();
+        let surroundings = Surroundings {
+            tables: parts.rows(),
+            databases: parts.rows(),
+            server: parts.rows(),
+            horizons: parts.rows(),
+            settings: parts.rows(),
+        };
         let first = snapshots.first().map(|snapshot| snapshot.tick.at);
         let minutes = minutes(&mut parts, first);
         let mut losses: Vec<Loss> = parts.rows();
@@ -98,6 +105,7 @@ impl Recording {
             losses,
             minutes,
             events,
+            surroundings,
         })
     }
 }

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::charge::{Charge, Edge, Minute};
 use super::event::Event;
 use crate::sample::{
-    Declared, Loss, Name, PaceReason, Prepared, SafeSnapshotWait, StatementCounters, StatementText,
-    Tick,
+    DatabaseCounters, Declared, Horizon, Loss, Name, PaceReason, Prepared, SafeSnapshotWait,
+    ServerCounter, Setting, StatementCounters, StatementText, TableCounters, Tick,
 };
 use crate::time::{Span, Timestamp};
 
@@ -298,7 +298,7 @@ table! { Edge, "edges", |row| Some(row.at), [
 
 table! { Minute, "minutes", |row| Some(row.at), [
     at: kind::ticking(); until: kind::ticking(); ticks: few(UInt32); missed: few(UInt32);
-    span_us: SPAN; server_us: SPAN; blocked: few(UInt32); counted: kind::time(), null;
+    span_us: SPAN; watched_us: SPAN; server_us: SPAN; blocked: few(UInt32); counted: kind::time(), null;
 ] }
 
 table! { Event, "events", |row| Some(row.at), [
@@ -332,5 +332,48 @@ table! { Declared, "declared", |row| Some(row.at), [at: kind::time(); label: few
         size_of::<Self>() + self.label.len()
     }
 }
+
+table! { TableCounters, "tables", |row| Some(row.at), [
+    at: kind::time(); database: few(UInt32); table: few(UInt32); inserted: growing(Int64);
+    updated: growing(Int64); deleted: growing(Int64); hot_updated: growing(Int64);
+    seq_scans: growing(Int64); seq_rows: growing(Int64); index_scans: growing(Int64);
+    live_rows: growing(Int64); dead_rows: growing(Int64); vacuums: growing(Int64);
+    autovacuums: growing(Int64); last_autovacuum: kind::time(), null;
+    last_autoanalyze: kind::time(), null;
+]
+    fn arrange(rows: &mut [&Self]) {
+        rows.sort_by_key(|row| (row.database, row.table, row.at));
+    }
+}
+
+table! { DatabaseCounters, "databases", |row| Some(row.at), [
+    at: kind::time(); database: few(UInt32); commits: growing(Int64); rollbacks: growing(Int64);
+    blocks_read: growing(Int64); blocks_hit: growing(Int64); rows_returned: growing(Int64);
+    rows_fetched: growing(Int64); inserted: growing(Int64); updated: growing(Int64);
+    deleted: growing(Int64); conflicts: growing(Int64); temp_files: growing(Int64);
+    temp_bytes: growing(Int64); deadlocks: growing(Int64); stats_reset: kind::time(), null;
+]
+    fn arrange(rows: &mut [&Self]) {
+        rows.sort_by_key(|row| (row.database, row.at));
+    }
+}
+
+table! { ServerCounter, "server", |row| Some(row.at), [
+    at: kind::time(); name: few(Utf8); value: growing(Int64);
+]
+    fn arrange(rows: &mut [&Self]) {
+        rows.sort_by(|a, b| (&a.name, a.at).cmp(&(&b.name, b.at)));
+    }
+}
+
+table! { Horizon, "horizons", |row| Some(row.at), [
+    at: kind::time(); kind: few(Utf8); pid: few(Int32), null; owner: few(Utf8), null;
+    database: few(UInt32), null; xid: few(UInt32); age: growing(Int64); since: kind::time(), null;
+] }
+
+table! { Setting, "settings", |row| Some(row.at), [
+    at: kind::time(); name: few(Utf8); value: few(Utf8), null; source: few(Utf8);
+    pending_restart: few(Boolean);
+] }
 
 table! { Loss, "losses", |row| Some(row.at), [at: kind::time(); kind: few(Utf8); count: few(UInt64);] }

@@ -16,7 +16,8 @@ use super::rows::{Look, PerMinute, PerTick, Row, Stamped, TickRow};
 use super::seen::{LockRow, SessionRow};
 use super::segment;
 use crate::sample::{
-    Declared, Loss, Name, Prepared, SafeSnapshotWait, StatementCounters, StatementText,
+    DatabaseCounters, Declared, Horizon, Loss, Name, Prepared, SafeSnapshotWait, ServerCounter,
+    Setting, StatementCounters, StatementText, TableCounters,
 };
 use crate::time::Timestamp;
 
@@ -103,5 +104,10 @@ tables! {
     Kept names: Name;
     Rollup declared: Declared;
     Rollup events: Event;
+    Raw tables: TableCounters;
+    Raw databases: DatabaseCounters;
+    Raw server: ServerCounter;
+    Raw horizons: Horizon;
+    Rollup settings: Setting;
     Rollup losses: Loss;
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod around;
 mod declare;
 mod disk;
 mod joined;
@@ -212,6 +213,7 @@ fn recording() -> Recording {
         }],
         minutes: Vec::new(),
         events: Vec::new(),
+        surroundings: around::surroundings(),
     }
 }
 
@@ -226,6 +228,7 @@ fn write(writer: &mut Writer, recording: &Recording) {
     let names = of.names.into_iter().map(Entry::Name);
     let declared = of.declared.into_iter().map(Entry::Declared);
     let losses = of.losses.into_iter().map(Entry::Loss);
+    writer.take(Entry::Surroundings(Box::new(of.surroundings)));
     let others = counters.chain(statements).chain(names);
     others
         .chain(declared)

@@ -14,7 +14,7 @@ use super::seen::{LockRow, SessionRow};
 use super::tables::{KINDS, Table, Tables};
 use super::upkeep::Upkeep;
 use super::{Entry, Limits, RecordingError, merge, partition, reader, segment};
-use crate::sample::{Counters, Loss, Server, Snapshot, StatementCounters};
+use crate::sample::{Counters, Loss, Server, Snapshot, StatementCounters, Surroundings};
 use crate::time::Timestamp;
 
 /// Whoever writes has it locked.
@@ -116,6 +116,7 @@ impl Writer {
                 }
             }
             Entry::Minute(minute) => tables.minute(*minute),
+            Entry::Surroundings(around) => tables.surroundings(self.now, *around),
             Entry::Event(row) => tables.events.push(self.now, row),
             Entry::Server(server) => {
                 self.server = server;
@@ -189,6 +190,25 @@ impl Writer {
 }
 
 impl Tables {
+    /// Takes in what went on around.
+    fn surroundings(&mut self, now: Timestamp, around: Surroundings) {
+        for row in around.tables {
+            self.tables.push(now, row);
+        }
+        for row in around.databases {
+            self.databases.push(now, row);
+        }
+        for row in around.server {
+            self.server.push(now, row);
+        }
+        for row in around.horizons {
+            self.horizons.push(now, row);
+        }
+        for row in around.settings {
+            self.settings.push(now, row);
+        }
+    }
+
     /// Takes in a tick, with its time on each row.
     fn snapshot(&mut self, snapshot: Snapshot) {
         let at = snapshot.tick.at;

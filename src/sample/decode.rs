@@ -75,7 +75,7 @@ impl ToSql for Instant {
 }
 
 /// A transaction id, which the driver knows no type for.
-struct TransactionId(Xid);
+pub(super) struct TransactionId(pub(super) Xid);
 
 impl<'a> FromSql<'a> for TransactionId {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {

@@ -16,6 +16,7 @@ use tokio::time::Instant as Clock;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement as Prepared};
 
+use super::around::Around;
 use super::clock::{Answer as Reading, ServerClock};
 use super::counting::Counting;
 use super::decode::{Bytes, Columns, Decoder, Instant};
@@ -26,9 +27,11 @@ use super::pace::{BUDGET, Cadence, Pace};
 use super::pause::Pause;
 use super::texts::Texts;
 use crate::connect::Target;
-use crate::pg::Oid;
+use crate::pg::{Oid, Version};
 use crate::query;
-use crate::sample::{Counters, Loss, Name, PaceReason, Snapshot, StatementText, Tick};
+use crate::sample::{
+    Counters, Loss, Name, PaceReason, Snapshot, StatementText, Surroundings, Tick,
+};
 use crate::time::{Span, Timestamp};
 
 /// How to watch.
@@ -93,6 +96,7 @@ pub struct Source<'c> {
     naming_pause: Pause,
     elsewhere: Elsewhere,
     counting: Counting,
+    around: Around,
     losses: BTreeMap<&'static str, u64>,
 }
 
@@ -124,6 +128,7 @@ impl<'c> Source<'c> {
             names: None,
             naming_pause: Pause::new(Duration::ZERO),
             elsewhere: Elsewhere::new(options.target),
+            around: Around::new(found.home, found.version),
             counting: Counting::new(options.count_every, found.schema.as_deref()),
             losses: BTreeMap::new(),
         })
@@ -198,7 +203,7 @@ impl<'c> Source<'c> {
         self.lose("truncated_texts", truncated);
         self.lose("hidden_sessions", look.hidden);
         self.lose("unknown_lock_modes", look.unknown_modes);
-        Ok(Snapshot {
+        let snapshot = Snapshot {
             tick: Tick {
                 at: look.at,
                 span: next.span,
@@ -213,7 +218,9 @@ impl<'c> Source<'c> {
             locks: look.locks,
             prepared: look.prepared,
             safe_snapshots: look.safe_snapshots,
-        })
+        };
+        self.around.saw(&snapshot);
+        Ok(snapshot)
     }
 
     /// Tells whether it is time to read `pg_stat_statements`, or to look whether it is there.
@@ -269,6 +276,27 @@ impl<'c> Source<'c> {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Tells whether it is time to look around.
+    #[must_use]
+    pub fn should_look_around(&self) -> bool {
+        self.around.is_due()
+    }
+
+    /// Looks around: what is done to tables and in databases, what the server counts, who keeps
+    /// old row versions alive, which settings changed.
+    ///
+    /// What was refused or did not come in time is counted, and left out.
+    ///
+    /// # Errors
+    /// When the server is gone or silent.
+    pub async fn look_around(&mut self) -> Result<Surroundings, SampleError> {
+        let (surroundings, lost) = self.around.look(self.client, self.patience).await?;
+        for lost in lost {
+            self.lose(lost.kind, 1);
+        }
+        Ok(surroundings)
     }
 
     /// Gives the texts that are new since the last call.
@@ -370,6 +398,7 @@ impl<'c> Source<'c> {
 /// Where the observer is connected, and what it finds there.
 struct Found {
     home: Oid,
+    version: Version,
     text_bytes: usize,
     deadlock_timeout: Span,
     /// Of `pg_stat_statements`, where the role may read it.
@@ -388,10 +417,12 @@ impl Found {
         };
         let row = rows.first().ok_or(missing("database"))?;
         let columns = Columns::new(query::SESSION.name, row.columns());
+        let version: i32 = columns.get(row, "version")?;
         let size: i64 = columns.get(row, "text_bytes")?;
         let schema: Option<Bytes<'_>> = columns.get(row, "statements_schema")?;
         Ok(Self {
             home: Oid(columns.get(row, "database")?),
+            version: Version(u32::try_from(version).unwrap_or(0)),
             text_bytes: usize::try_from(size).unwrap_or(usize::MAX),
             deadlock_timeout: Span::from_micros(columns.get(row, "deadlock_us")?),
             schema: schema.map(|schema| schema.text()),
@@ -404,7 +435,7 @@ fn elapsed(since: Clock) -> Span {
 }
 
 /// Puts a question, and does not wait for the answer for ever.
-async fn ask<T>(
+pub(super) async fn ask<T>(
     client: &Client,
     query: &'static str,
     patience: Duration,

@@ -7,6 +7,7 @@
 //!   [`StatementId`](crate::statement::StatementId), and the statement's text is
 //!   normalised before anything keeps it.
 
+mod around;
 mod clock;
 mod counting;
 mod decode;
@@ -17,7 +18,9 @@ mod naming;
 pub mod pace;
 pub mod pause;
 mod rows;
+mod surroundings;
 mod texts;
 
 pub use error::SampleError;
 pub use rows::*;
+pub use surroundings::*;

@@ -50,6 +50,7 @@ fn main() -> ExitCode {
             bytes_that_come_one_by_one_are_a_tick_all_the_same;
         process: after_kill_9_at_most_the_last_second_is_missing,
             a_program_that_stands_still_counts_what_it_missed,
+            by_need_the_ledger_balances_as_well,
             a_backend_that_stands_still_is_waited_out,
             a_postmaster_that_stands_still_disturbs_no_watch_and_no_end,
             a_second_program_on_the_same_folder_refuses,

@@ -63,6 +63,31 @@ pub(crate) fn a_program_that_stands_still_counts_what_it_missed() {
     assert_eq!(ledger.lost("lost_connections"), 0);
 }
 
+/// The pace that it has by itself: seldom while nobody waits, often while somebody does.
+pub(crate) fn by_need_the_ledger_balances_as_well() {
+    let scene = Scene::set();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_pgjam"));
+    program.args(["record", "--dsn", &scene.dsn(), "--to"]);
+    let mut watch = Watch::spawn(program.arg(scene.to()));
+    watch.hear("watching ");
+    pass(2.0);
+    let load = scene.load();
+    pass(2.5);
+    watch.signal(Signal::STOP);
+    pass(2.0);
+    watch.signal(Signal::CONT);
+    pass(1.0);
+    drop(load);
+    scene.run("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'watcher'");
+    watch.hear("watching ");
+    pass(2.5);
+    watch.ends_well();
+    let ledger = scene.ledger();
+    ledger.balances(1);
+    assert!(ledger.longest_gap() > 1.5);
+    assert_eq!(ledger.lost("lost_connections"), 1);
+}
+
 /// Our own backend stands still: the tick is late, and those due meanwhile are missed.
 pub(crate) fn a_backend_that_stands_still_is_waited_out() {
     let scene = Scene::set();

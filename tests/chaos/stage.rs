@@ -177,7 +177,7 @@ impl Scene {
         let mut paths = vec![own.as_path()];
         paths.extend(logs);
         let recording = Recording::open(&self.to()).unwrap();
-        Ledger::new(recording, Log::read(&paths), HZ)
+        Ledger::new(recording, Log::read(&paths))
     }
 }
 

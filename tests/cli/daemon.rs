@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -179,14 +180,11 @@ fn a_log_of_json_has_an_object_a_line() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let first = &lines[0];
+    let is_begun = |line: &&Value| line["message"].as_str().unwrap().starts_with("watching ");
+    let first = lines.iter().find(is_begun).unwrap();
     assert_eq!(
         (first["level"].as_str(), first["server"].as_str()),
         (Some("INFO"), Some("prod"))
-    );
-    assert!(
-        first["message"].as_str().unwrap().starts_with("watching "),
-        "{first}"
     );
     assert!(first["timestamp"].is_string(), "{first}");
 }
@@ -201,4 +199,42 @@ fn the_two_ways_to_say_what_is_watched_do_not_mix() {
     ] {
         assert_eq!(pgjam(arguments).code, 2, "{arguments:?}");
     }
+}
+
+#[test]
+fn a_daemon_is_told_of_an_event_over_http() {
+    let server = server(&[]);
+    let dsn = format!("dsn = \"{}\"\nhz = 20", server.dsn("postgres", "postgres"));
+    let configured = Configured::new(&[("prod", &dsn)]);
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let token = configured.to("token");
+    fs::write(&token, "correct-horse-battery\n").unwrap();
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+    let token = token.to_str().unwrap();
+    let http = format!("[http]\nlisten = \"{address}\"\ntoken_file = \"{token}\"\n");
+    let text = fs::read_to_string(configured.file()).unwrap();
+    fs::write(configured.file(), text + &http).unwrap();
+    let mut watch = configured.start(&[]);
+    watch.hear(&format!("answers on http://{address}"));
+    until_ticks(&configured.to("prod"), 2);
+
+    let url = format!("http://{address}");
+    let declare = |arguments: &[&str]| {
+        let event = ["event", "deploy", "--url", &url];
+        pgjam(&[&event[..], arguments].concat())
+    };
+    declare(&[]).refused(1, &["did not take the event (status 401)"]);
+    declare(&["--token-file", token, "nowhere"])
+        .refused(1, &["no server is watched under this name"]);
+    let said = declare(&["--token-file", token, "prod"]).well();
+    assert!(said.err.contains("declared at "), "{said:?}");
+    let before = Recording::open(&configured.to("prod")).unwrap();
+    until_ticks(&configured.to("prod"), before.snapshots.len() + 5);
+    end(watch);
+    let read = Recording::open(&configured.to("prod")).unwrap();
+    let labels: Vec<&str> = read.declared.iter().map(|told| &*told.label).collect();
+    assert_eq!(labels, ["deploy"]);
+    declare(&["--token-file", token]).refused(1, &["no answer from http://"]);
 }

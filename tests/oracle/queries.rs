@@ -7,7 +7,7 @@ use pgjam::connect::{Environment, Target};
 use pgjam::doctor::Checkup;
 use pgjam::query;
 use pgjam::sample::live::{Options, Source};
-use pgjam::sample::{Counters, Loss, Name, NameKind, Snapshot};
+use pgjam::sample::{Counters, Loss, Name, NameKind, Snapshot, Surroundings};
 use postgres::{Client, NoTls};
 
 use crate::stage::{SOON, Stage, Waiter};
@@ -53,11 +53,13 @@ pub(crate) fn run(stage: &Stage) {
         check(role, &watch);
         let said = log(stage).split_off(before);
         assert!(!said.contains("ERROR:"), "{role}: {said}");
-        for file in files() {
-            let query = query::ALL.into_iter().find(|query| query.name == file);
-            let query = query.unwrap_or_else(|| panic!("nobody asks {file}.sql"));
+        for query in query::of(watch.checkup.version) {
             let asked = query.in_schema("public");
-            assert!(said.contains(asked.trim_end()), "{role}: {file}.sql");
+            assert!(
+                said.contains(asked.trim_end()),
+                "{role}: {}.sql",
+                query.name
+            );
         }
     }
 }
@@ -73,6 +75,7 @@ fn check(role: &str, watch: &Watch) {
     let waits = watch.snapshot.locks.iter().filter(|lock| !lock.granted);
     assert_eq!(waits.count(), 2, "{role}: {:?}", watch.snapshot);
     assert!(!watch.counters.rows.is_empty(), "{role}");
+    check_surroundings(role, &watch.surroundings);
     let relations: Vec<&str> = watch
         .names
         .iter()
@@ -89,6 +92,26 @@ fn check(role: &str, watch: &Watch) {
     } else {
         assert!(lost.is_empty(), "{role}: {lost:?}");
     }
+}
+
+/// What is done around those sessions is told to everybody, but not whose they are.
+fn check_surroundings(role: &str, around: &Surroundings) {
+    assert!(!around.tables.is_empty(), "{role}");
+    assert!(around.tables.iter().any(|table| table.inserted > 0));
+    assert!(around.databases.len() >= 3, "{role}: {around:?}");
+    assert!(around.databases.iter().any(|database| database.commits > 0));
+    let counted = |name: &str| {
+        let counter = around.server.iter().find(|counter| &*counter.name == name);
+        counter.unwrap_or_else(|| panic!("{role}: no {name}")).value
+    };
+    assert!(counted("started_us") > 0 && counted("wal_bytes") > 0);
+    assert_eq!((counted("in_recovery"), counted("timeline")), (0, 1));
+    counted("checkpoints_timed");
+    let holds = |kind: &str| around.horizons.iter().any(|horizon| &*horizon.kind == kind);
+    assert!(holds("backend"), "{role}: {around:?}");
+    let setting = |name: &str| around.settings.iter().find(|it| &*it.name == name);
+    let max = setting("max_connections").and_then(|it| it.value.as_deref());
+    assert_eq!(max, Some("150"), "{role}");
 }
 
 /// A session that waits for another one's row, both of the plain role.
@@ -115,6 +138,7 @@ struct Watch {
     checkup: Checkup,
     snapshot: Snapshot,
     counters: Counters,
+    surroundings: Surroundings,
     names: Vec<Name>,
     losses: Vec<Loss>,
 }
@@ -139,12 +163,14 @@ impl Watch {
             let mut names = source.names(&snapshot).await;
             names.extend(source.last_names(SOON).await);
             let counters = source.counters().await.unwrap().unwrap();
+            let surroundings = source.look_around().await.unwrap();
             let losses = source.losses();
             session.close().await;
             Self {
                 checkup,
                 snapshot,
                 counters,
+                surroundings,
                 names,
                 losses,
             }
@@ -156,14 +182,4 @@ impl Watch {
 fn log(stage: &Stage) -> String {
     let log = std::fs::read_to_string(stage.server().log_path()).unwrap();
     log.replace("\n\t", "\n")
-}
-
-/// Lists what is in `queries/`.
-fn files() -> Vec<String> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/queries");
-    std::fs::read_dir(folder)
-        .unwrap()
-        .map(|file| file.unwrap().path())
-        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
-        .collect()
 }

@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod around;
 mod counters;
 mod names;
 mod stage;
 mod waits;
 
+use pgjam::pg::Version;
 use pgjam::query;
 use pgjam::sample::live::{Options, Source};
 use pgjam::sample::{Loss, SampleError, State};
@@ -19,7 +21,10 @@ use crate::stage::{Lab, find, pid, quick, session, speak_raw};
 fn every_query_runs() {
     let lab = Lab::start();
     let mut client = lab.client("catalogue");
-    for query in query::ALL {
+    let number = "select current_setting('server_version_num')::int";
+    let number: i32 = client.query_one(number, &[]).unwrap().get(0);
+    let version = Version(u32::try_from(number).unwrap());
+    for query in query::of(version) {
         let text = query.in_schema("public");
         let prepared = client
             .prepare(&text)

@@ -43,6 +43,7 @@ fn minute(second: i64) -> RolledUp {
             ticks: 600,
             missed: 1,
             span_us: Span::from_secs(59),
+            watched_us: Span::from_secs(58),
             server_us: Span::from_millis(300),
             blocked: 17,
             counted: Some(looked),
