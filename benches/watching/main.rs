@@ -6,7 +6,7 @@
 //! cargo bench --bench watching -- --only idle --only storm
 //! cargo bench --bench watching -- --pairs 40 --pg-bin DIR --pg-activity FILE
 //! ```
-//! - What watches is the program itself, `pgjam record`, at ten looks a second and at one; beside
+//! - What watches is the program itself, `pgjam record`, at ten looks a second and by need; beside
 //!   it a session that calls `pg_blocking_pids()` for everybody each second, as many agents do;
 //!   `pg_activity`, where it is installed; and nobody, twice: what the second time differs from the
 //!   first is what this machine does by itself.

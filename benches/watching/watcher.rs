@@ -29,8 +29,8 @@ pub(crate) enum Watcher {
     Nobody,
     /// The same once more: what tells these two apart is chance.
     NobodyAgain,
-    /// `pgjam record` at so many looks a second.
-    Record(f64),
+    /// `pgjam record` at so many looks a second, or by need.
+    Record(Option<f64>),
     Polling,
     /// The program that is in this file.
     PgActivity(PathBuf),
@@ -41,7 +41,8 @@ impl fmt::Display for Watcher {
         match self {
             Self::Nobody => f.write_str("nobody"),
             Self::NobodyAgain => f.write_str("nobody, again"),
-            Self::Record(hz) => write!(f, "pgjam record --hz {hz}"),
+            Self::Record(Some(hz)) => write!(f, "pgjam record --hz {hz}"),
+            Self::Record(None) => f.write_str("pgjam record"),
             Self::Polling => f.write_str("pg_blocking_pids(), 1/s"),
             Self::PgActivity(_) => f.write_str("pg_activity, 1/s"),
         }
@@ -53,8 +54,8 @@ impl Watcher {
     pub(crate) fn all(pg_activity: &Path) -> Vec<Self> {
         let mut all = vec![
             Self::Nobody,
-            Self::Record(10.0),
-            Self::Record(1.0),
+            Self::Record(Some(10.0)),
+            Self::Record(None),
             Self::Polling,
             Self::NobodyAgain,
         ];
@@ -96,13 +97,14 @@ impl Watcher {
     }
 }
 
-fn record(server: &ThrowAway, hz: f64) -> anyhow::Result<Watching> {
+fn record(server: &ThrowAway, hz: Option<f64>) -> anyhow::Result<Watching> {
     let folder = tempfile::tempdir()?;
     let to = folder.path().join("watch");
     let child = Command::new(env!("CARGO_BIN_EXE_pgjam"))
         .args(["record", "--dsn", &server.dsn("postgres", "postgres")])
-        .args(["--hz", &hz.to_string(), "--to"])
+        .arg("--to")
         .arg(&to)
+        .args(hz.map(|hz| format!("--hz={hz}")))
         .env_clear()
         .env("HOME", "/nonexistent")
         .stdin(Stdio::null())

@@ -30,8 +30,8 @@ pub struct Charged {
     pub charges: Vec<Charge>,
     /// Who stood in whose way.
     pub edges: Vec<Edge>,
-    /// The minute before, if this tick begins another.
-    pub over: Option<RolledUp>,
+    /// The minutes before, if this is the first tick of another.
+    pub over: Vec<RolledUp>,
 }
 
 /// So many cells of a minute tell statements apart, and as many again systems and tables.
@@ -45,6 +45,8 @@ const LATE: i64 = 2;
 pub struct Rollup {
     history: History,
     summed: Option<Summed>,
+    /// A minute that is over; the next tick still tells how much of its end was watched.
+    ended: Option<Summed>,
     /// Whether the counters were looked at, so that minutes end with such looks.
     counts: bool,
 }
@@ -53,6 +55,10 @@ pub struct Rollup {
 #[derive(Debug)]
 struct Summed {
     minute: Minute,
+    /// Whether its end is known.
+    ended: bool,
+    /// Until when it is covered.
+    covered_to: Timestamp,
     /// What was spent, in how many ticks, and the longest wait.
     cells: BTreeMap<Account, (Span, u32, Option<Span>)>,
     counters: BTreeMap<(Oid, QueryId), StatementCounters>,
@@ -80,8 +86,15 @@ impl Rollup {
         let rows = rows(&charges, tick.at);
         self.history.forget(snapshot);
         let late = if self.counts { LATE } else { 1 };
-        let over = self.turn(tick.at, late);
+        let before = self.turn(tick.at, late);
+        let mut over: Vec<RolledUp> = before.map(Summed::roll).into_iter().collect();
+        let stretch = tick.stretch();
+        if let Some(mut ended) = self.ended.take() {
+            ended.cover(stretch);
+            over.push(ended.roll());
+        }
         let summed = self.summed(tick.at);
+        summed.cover(stretch);
         let blocked = charges.looks.first().map_or(0, |look| look.blocked);
         summed.minute.count(tick, blocked);
         for row in &rows {
@@ -98,7 +111,8 @@ impl Rollup {
         }
     }
 
-    /// Takes note of a look at the counters; gives the minute that ends with it, if one does.
+    /// Takes note of a look at the counters, with which a minute may end; gives the minute before
+    /// that, if no tick has come since.
     pub fn count(&mut self, counters: &Counters) -> Option<RolledUp> {
         self.counts = true;
         let summed = self.summed(counters.at);
@@ -110,26 +124,35 @@ impl Rollup {
             };
             summed.counters.insert((row.database, row.query_id), row);
         }
-        self.turn(counters.at, 1)
+        self.turn(counters.at, 1).map(Summed::roll)
     }
 
     /// Gives what was summed of the minute that is not over, of which `at` is the end.
-    pub fn finish(&mut self, at: Timestamp) -> Option<RolledUp> {
-        self.summed.take().map(|summed| summed.roll(at))
+    pub fn finish(&mut self, at: Timestamp) -> Vec<RolledUp> {
+        let before = self.ended.take();
+        let last = self.summed.take().map(|mut summed| {
+            summed.end(at);
+            summed
+        });
+        before.into_iter().chain(last).map(Summed::roll).collect()
     }
 
-    /// Ends the minute if so many have turned since it began, or the clock was put back.
-    fn turn(&mut self, at: Timestamp, turns: i64) -> Option<RolledUp> {
+    /// Ends the minute if so many have turned since it began, or the clock was put back; gives
+    /// the one that had ended before.
+    fn turn(&mut self, at: Timestamp, turns: i64) -> Option<Summed> {
         let is_over =
             |summed: &mut Summed| summed.minute.turns(at) >= turns || at < summed.minute.at;
-        let over = self.summed.take_if(is_over)?;
-        self.summed(at);
-        Some(over.roll(at))
+        let mut over = self.summed.take_if(is_over)?;
+        let beyond = over.end(at);
+        self.summed(at).minute.watched_us = beyond;
+        self.ended.replace(over)
     }
 
     fn summed(&mut self, at: Timestamp) -> &mut Summed {
         self.summed.get_or_insert_with(|| Summed {
             minute: Minute::starting(at),
+            ended: false,
+            covered_to: at,
             cells: BTreeMap::new(),
             counters: BTreeMap::new(),
         })
@@ -166,7 +189,31 @@ impl Summed {
         }
     }
 
-    fn roll(self, until: Timestamp) -> RolledUp {
+    /// Takes note that a stretch of time was watched.
+    fn cover(&mut self, [from, to]: [Timestamp; 2]) {
+        let from = from.max(self.minute.at);
+        let to = if self.ended {
+            to.min(self.minute.until)
+        } else {
+            to
+        };
+        if to > from {
+            self.minute.watched_us += to.since(from);
+            self.covered_to = to;
+        }
+    }
+
+    /// Ends it; gives how much beyond its end was watched already.
+    fn end(&mut self, until: Timestamp) -> Span {
+        self.ended = true;
+        self.minute.until = until.max(self.minute.at);
+        let beyond = self.covered_to.since(self.minute.until).max(Span::ZERO);
+        let watched = self.minute.watched_us.as_micros() - beyond.as_micros();
+        self.minute.watched_us = Span::from_micros(watched.max(0));
+        beyond
+    }
+
+    fn roll(self) -> RolledUp {
         let at = self.minute.at;
         let cell = |(account, (spent_us, ticks, waited_us))| Charge {
             at,
@@ -176,10 +223,7 @@ impl Summed {
             waited_us,
         };
         RolledUp {
-            minute: Minute {
-                until: until.max(at),
-                ..self.minute
-            },
+            minute: self.minute,
             cells: self.cells.into_iter().map(cell).collect(),
             counters: self.counters.into_values().collect(),
         }
@@ -319,7 +363,7 @@ impl Charges {
                 until: minute.until,
                 ticks: minute.ticks,
                 span: minute.span_us,
-                stretch: [minute.at, minute.until.min(minute.at + minute.span_us)],
+                stretch: [minute.at, minute.at + minute.watched_us],
                 blocked: minute.blocked as usize,
             });
             for cell in cells {

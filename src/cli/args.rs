@@ -321,6 +321,8 @@ pub(super) struct ReportArgs {
     pub(super) config: Option<PathBuf>,
     #[command(flatten)]
     pub(super) naming: NamingArgs,
+    #[command(flatten)]
+    pub(super) window: super::window::WindowArgs,
     /// Something that happened; may be repeated.
     #[arg(long = "event", value_name = "LABEL@TIME", value_parser = event)]
     pub(super) events: Vec<Event>,
@@ -420,7 +422,7 @@ fn factor(text: &str) -> Result<f64, String> {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration = match text.trim().parse::<u32>() {
         Ok(seconds) => jiff::SignedDuration::from_secs(i64::from(seconds)),
         Err(_) => text
@@ -444,7 +446,7 @@ fn event(text: &str) -> Result<Event, String> {
     })
 }
 
-fn time(text: &str) -> Result<Timestamp, String> {
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     let at: jiff::Timestamp = text
         .trim()
         .parse()

@@ -7,7 +7,7 @@ use crate::cli::args::BaselineArgs;
 use crate::cli::exit::Failure;
 use crate::cli::screen::Screen;
 use crate::daemon::config::Settings;
-use crate::recording::{Recording, RecordingError};
+use crate::recording::{Recording, RecordingError, Window};
 use crate::time::Span;
 
 /// Where the time before the watch is looked up.
@@ -78,6 +78,13 @@ pub(super) fn precede(
 }
 
 fn take(watch: &mut Recording, folder: &Path, span: Span) -> Result<bool, RecordingError> {
-    let earlier = Recording::open(folder)?;
+    let Some(begun) = watch.snapshots.first().map(|first| first.tick.at) else {
+        return Ok(false);
+    };
+    let window = Window {
+        from: begun - span,
+        to: Window::ALL.to,
+    };
+    let earlier = Recording::open_within(folder, window)?;
     Ok(watch.precede(earlier, span))
 }

@@ -18,6 +18,7 @@ mod record;
 mod screen;
 mod servers;
 mod watch;
+mod window;
 
 use std::process::ExitCode;
 

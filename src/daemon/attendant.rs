@@ -15,13 +15,16 @@ use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use super::books::Books;
-use super::config::Settings;
+use super::config::{Age, Settings};
 use super::live::ServerLive;
 use super::watch::{Audience, Reached, Watch, WatchError, reach};
 use crate::connect::{ConnectErrorKind, Environment, Target};
-use crate::recording::{Charge, Disk, Entry, Event, Recorder, RecordingError, declare};
+use crate::recording::{
+    Charge, Disk, Entry, Event, Limits, Recorder, RecordingError, Retention, declare,
+};
 use crate::sample::live::Options;
 use crate::sample::{Declared, Loss, Name, Snapshot, StatementText};
+use crate::time::Span;
 
 /// How soon it tries again, and how long it waits at most in the end.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -268,6 +271,26 @@ fn options(settings: &Settings) -> Options {
     }
 }
 
+/// Says what the recording of a server may take.
+fn limits(settings: &Settings) -> Limits {
+    let kept = settings.retention;
+    let age = |age: Age| {
+        let micros = i64::try_from(age.as_duration().as_micros());
+        Some(Span::from_micros(micros.unwrap_or(i64::MAX)))
+    };
+    // The queue before them and the columns that they become take the rest.
+    let waiting = settings.memory.count() / 3;
+    Limits {
+        retention: Retention {
+            raw_bytes: Some(kept.raw_bytes.count()),
+            raw_age: age(kept.raw_age),
+            rollup_bytes: Some(kept.rollup_bytes.count()),
+            rollup_age: age(kept.rollup_age),
+        },
+        waiting: usize::try_from(waiting).unwrap_or(usize::MAX),
+    }
+}
+
 /// Begins a recording, or goes on with it, away from the other servers' looks.
 async fn create(
     settings: &Settings,
@@ -275,8 +298,10 @@ async fn create(
 ) -> Result<(PathBuf, Recorder, Books), WatchError> {
     let (folder, naming) = (settings.to.clone(), settings.system_by.clone());
     let server = reached.server.clone();
+    let limits = limits(settings);
     beside(move || {
-        let recorder = Recorder::create(&folder, &server)?;
+        let mut recorder = Recorder::create(&folder, &server)?;
+        recorder.take(Entry::Limits(limits));
         let books = Books::new(naming, &Event::told(&folder));
         Ok((folder, recorder, books))
     })

@@ -99,8 +99,8 @@ impl Books {
         entries
     }
 
-    fn close(&mut self, over: Option<RolledUp>, entries: &mut Vec<Entry>) {
-        if let Some(rolled) = over {
+    fn close(&mut self, over: impl IntoIterator<Item = RolledUp>, entries: &mut Vec<Entry>) {
+        for rolled in over {
             entries.extend(self.detector.minute(&rolled).into_iter().map(Entry::Event));
             entries.push(Entry::Minute(Box::new(rolled)));
         }

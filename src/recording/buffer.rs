@@ -6,13 +6,11 @@ use std::path::PathBuf;
 
 use super::RecordingError;
 use super::files::make_folder;
+use super::partition::{hour_of, place};
 use super::rows::Row;
 use super::segment::{self, Segment};
 use super::tables::Table;
 use crate::time::Timestamp;
-
-/// How many rows of a table wait for a disk that refuses them.
-const MOST_BUFFERED: usize = 200_000;
 
 /// Where parts go.
 #[derive(Debug)]
@@ -27,26 +25,25 @@ impl Place {
     /// Names the next part of a table in the partition of an hour, and makes its folder.
     fn next_part(&mut self, table: &str, hour: i64) -> Result<PathBuf, RecordingError> {
         let folder = self.hour(table, hour)?;
-        self.sequence += 1;
-        Ok(folder.join(format!("part-{:08}.parquet", self.sequence)))
+        Ok(folder.join(self.next_name()))
     }
 
     /// Makes the folder of the partition that a row with a time of its own lies in.
     pub(super) fn partition<R: Row>(&self, row: &R) -> Result<PathBuf, RecordingError> {
-        self.hour(R::TABLE, hour(row.at().unwrap_or_default()))
+        self.hour(R::TABLE, hour_of(row.at().unwrap_or_default()))
     }
 
     /// Makes the folder of the partition of an hour.
     fn hour(&self, table: &str, hour: i64) -> Result<PathBuf, RecordingError> {
-        let start = jiff::Timestamp::from_second(hour.saturating_mul(3_600)).unwrap_or_default();
-        let folder = self
-            .folder
-            .join(table)
-            .join(format!("server={}", self.slug))
-            .join(start.strftime("dt=%Y-%m-%d").to_string())
-            .join(start.strftime("hr=%H").to_string());
+        let folder = self.folder.join(table).join(place(&self.slug, hour));
         make_folder(&folder)?;
         Ok(folder)
+    }
+
+    /// Gives a name that no part has yet.
+    pub(super) fn next_name(&mut self) -> String {
+        self.sequence += 1;
+        format!("part-{:08}.parquet", self.sequence)
     }
 }
 
@@ -56,7 +53,8 @@ pub(super) struct Buffer<R> {
     rows: Vec<(Timestamp, R)>,
     /// By hour, where the rows go.
     segments: BTreeMap<i64, Segment>,
-    dropped: u64,
+    /// What the rows take.
+    bytes: usize,
 }
 
 impl<R> Default for Buffer<R> {
@@ -64,7 +62,7 @@ impl<R> Default for Buffer<R> {
         Self {
             rows: Vec::new(),
             segments: BTreeMap::new(),
-            dropped: 0,
+            bytes: 0,
         }
     }
 }
@@ -72,30 +70,38 @@ impl<R> Default for Buffer<R> {
 impl<R: Row> Buffer<R> {
     /// Takes in a row, at `now` by the server's clock.
     pub(super) fn push(&mut self, now: Timestamp, row: R) {
-        if self.rows.len() >= MOST_BUFFERED {
-            let oldest = MOST_BUFFERED / 10;
-            self.rows.drain(..oldest);
-            self.dropped += oldest as u64;
-        }
+        self.bytes += row.bytes();
         self.rows.push((row.at().unwrap_or(now), row));
     }
 
-    /// Lets go of segments that somebody has removed, and counts what was in them.
-    fn let_go_of_removed(&mut self) {
-        let dropped = &mut self.dropped;
-        self.segments.retain(|_, segment| {
-            let removed = segment.removed();
-            *dropped += removed.unwrap_or(0);
-            removed.is_none()
-        });
+    /// Gives the rows that wait up to a time.
+    pub(super) fn until(&self, cut: Timestamp) -> impl Iterator<Item = &R> {
+        let rows = self.rows.iter().filter(move |(at, _)| *at <= cut);
+        rows.map(|(_, row)| row)
+    }
+
+    /// Gives the first of the rows that wait.
+    pub(super) fn first_mut(&mut self) -> Option<&mut R> {
+        self.rows.first_mut().map(|(_, row)| row)
+    }
+
+    fn retain(&mut self, keep: impl Fn(Timestamp) -> bool) -> u64 {
+        let before = self.rows.len();
+        self.rows.retain(|(at, _)| keep(*at));
+        self.bytes = self.rows.iter().map(|(_, row)| row.bytes()).sum();
+        (before - self.rows.len()) as u64
     }
 }
 
 impl<R: Row> Table for Buffer<R> {
+    fn name(&self) -> &'static str {
+        R::TABLE
+    }
+
     fn flush(&mut self, place: &mut Place) -> Result<(), RecordingError> {
         let mut hours: BTreeMap<i64, Vec<&R>> = BTreeMap::new();
         for (at, row) in &self.rows {
-            hours.entry(hour(*at)).or_default().push(row);
+            hours.entry(hour_of(*at)).or_default().push(row);
         }
         let mut written = Vec::new();
         let mut outcome = Ok(());
@@ -106,21 +112,45 @@ impl<R: Row> Table for Buffer<R> {
             }
             written.push(hour);
         }
-        self.rows.retain(|(at, _)| !written.contains(&hour(*at)));
-        outcome
+        self.retain(|at| !written.contains(&hour_of(at)));
+        outcome?;
+        // What a part is made of has to fit in memory.
+        let full = self
+            .segments
+            .iter()
+            .filter(|(_, segment)| segment.is_full());
+        let full: Vec<i64> = full.map(|(hour, _)| *hour).collect();
+        let mut full = full.into_iter();
+        full.try_for_each(|hour| seal::<R>(&mut self.segments, hour))
     }
 
     fn seal(&mut self) -> Result<(), RecordingError> {
-        while let Some(segment) = self.segments.first_entry() {
-            segment::seal::<R>(segment.get().path())?;
-            segment.remove();
+        while let Some(hour) = self.segments.keys().next().copied() {
+            seal::<R>(&mut self.segments, hour)?;
         }
         Ok(())
     }
 
-    fn dropped(&mut self) -> u64 {
-        self.let_go_of_removed();
-        self.dropped
+    fn let_go_of_removed(&mut self) -> u64 {
+        let mut removed = 0;
+        self.segments.retain(|_, segment| {
+            let rows = segment.removed();
+            removed += rows.unwrap_or(0);
+            rows.is_none()
+        });
+        removed
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn oldest(&self) -> Option<Timestamp> {
+        self.rows.iter().map(|(at, _)| *at).min()
+    }
+
+    fn drop_until(&mut self, cut: Timestamp) -> u64 {
+        self.retain(|at| at > cut)
     }
 }
 
@@ -140,6 +170,10 @@ fn append<R: Row>(
     segment.append(rows)
 }
 
-fn hour(at: Timestamp) -> i64 {
-    at.as_micros().div_euclid(3_600_000_000)
+fn seal<R: Row>(segments: &mut BTreeMap<i64, Segment>, hour: i64) -> Result<(), RecordingError> {
+    if let Some(segment) = segments.get(&hour) {
+        segment::seal::<R>(segment.path())?;
+    }
+    segments.remove(&hour);
+    Ok(())
 }

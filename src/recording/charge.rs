@@ -115,8 +115,10 @@ pub struct Minute {
     pub ticks: u32,
     /// How many were due and did not happen.
     pub missed: u32,
-    /// The time that they stand for.
+    /// The time that they stand for, of which a piece may lie in the minute beside.
     pub span_us: Span,
+    /// How much of the minute itself that covers.
+    pub watched_us: Span,
     /// How long the server took for them.
     pub server_us: Span,
     /// The most sessions that waited for a heavyweight lock in one of them.
@@ -135,6 +137,7 @@ impl Minute {
             ticks: 0,
             missed: 0,
             span_us: Span::ZERO,
+            watched_us: Span::ZERO,
             server_us: Span::ZERO,
             blocked: 0,
             counted: None,

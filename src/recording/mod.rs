@@ -1,26 +1,46 @@
-//! The recording: open columnar files, one table per kind of row.
+//! The recording: open columnar files, one table per kind of row. Format `pgjam.recording/1`.
 //!
 //! ```text
 //! FOLDER/recording.json                                    format, tool, server
 //! FOLDER/<table>/server=<id>/dt=2026-11-23/hr=14/part-00000017.parquet
 //! FOLDER/<table>/server=<id>/dt=2026-11-23/hr=14/part-00000018.arrows     what came since
 //! FOLDER/recording.lock                                    held by whoever writes
+//! FOLDER/.merging                                          a part that is not finished
 //! ```
 //!
-//! - Rows go twice a second into a segment, an Arrow stream, and every minute the segments become
-//!   parts. After a crash at most the last second is missing; the next writer makes parts of the
-//!   segments that it finds.
+//! - Rows go twice a second into a segment, an Arrow stream, and every minute, or when one is
+//!   full, segments become parts. After a crash at most the last second is missing; the next
+//!   writer makes parts of the segments that it finds.
 //! - A part is written under another name, synchronised and renamed: under its
 //!   own name it is whole. What a reader cannot read it passes over and counts.
+//! - The parts of an hour that is over become one. Its folder and the one with the new part change
+//!   places in one operation, so whoever reads sees each row once; an engine that was about to
+//!   open an old part says that it is gone, and may ask again.
 //! - Rows lie in the partition of the hour of the server's clock; texts and names,
 //!   which have no time, in that of the last tick before them.
-//! - Columns are named as the row's fields; times are UTC with microseconds, spans
-//!   are microseconds in columns that end in `_us`.
+//! - Columns are named as the row's fields; times are UTC with microseconds, spans are
+//!   microseconds in columns that end in `_us`. A session's times are told as spans: when its
+//!   statement began is `at - state_us - query_us`.
 //! - It holds query texts and names: folders are 0700, files 0600.
 //!
 //! Any engine that reads Parquet reads it as it is:
 //! `SELECT wait_event, count(*) FROM read_parquet('FOLDER/sessions/*/*/*/*.parquet',
 //! hive_partitioning = true) GROUP BY 1`.
+//!
+//! # How it changes
+//!
+//! A version has a major number, in the format's name, and a minor one beside it.
+//!
+//! - An addition raises the minor number: a table, a column that may be null or of which is said
+//!   what its absence means, a field of `recording.json`. Whoever does not know it passes over it:
+//!   an older reader reads newer data of its major number, and a newer reader older data.
+//! - Whatever else changes, as the meaning, unit or type of a column, raises the major number. A
+//!   reader reads its own and the one before, and says of a newer one that it does not read it.
+//! - A writer goes on with a recording of its own version or of an older one, which becomes one
+//!   of its own. It refuses a newer one, also by its minor number alone: it would neither keep up
+//!   what it does not know nor know what to keep for it, and then something would be lost.
+//! - Version 0 had `state_change`, `query_start`, `xact_start` and `waitstart` instead of spans;
+//!   the rest was the same. Its parts stay as they are until they are merged.
 
 mod buffer;
 mod charge;
@@ -29,11 +49,18 @@ mod event;
 mod files;
 mod format;
 mod joined;
+mod merge;
+mod overflow;
+mod partition;
 mod reader;
 mod recorder;
+mod retention;
 mod rows;
+mod seen;
 mod segment;
 mod tables;
+mod upkeep;
+mod window;
 mod writer;
 
 use std::io;
@@ -42,11 +69,14 @@ use std::path::PathBuf;
 use crate::sample::{
     Counters, Declared, Loss, Name, Server, Snapshot, StatementText, Surroundings,
 };
+use crate::time::Span;
 
 pub use self::charge::{Account, Charge, Edge, Minute, RolledUp};
 pub use self::declare::{LabelError, declare, label};
 pub use self::event::Event;
 pub use self::recorder::{Disk, Recorder};
+pub use self::retention::Retention;
+pub use self::window::Window;
 pub use self::writer::Writer;
 
 /// A recording, read into memory, in order of time.
@@ -126,6 +156,26 @@ pub enum Entry {
     Surroundings(Box<Surroundings>),
     /// The same server, found again.
     Server(Server),
+    /// How much may be kept from now on.
+    Limits(Limits),
+}
+
+/// What a recording may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How much of the past stays.
+    pub retention: Retention,
+    /// So many bytes of rows wait in memory for a disk that refuses them.
+    pub waiting: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            retention: Retention::default(),
+            waiting: overflow::MOST_BYTES,
+        }
+    }
 }
 
 impl From<Snapshot> for Entry {
@@ -155,12 +205,26 @@ pub enum RecordingError {
     #[error("{} is no recording: it has no readable recording.json", .0.display())]
     NotARecording(PathBuf),
     /// A later version wrote it.
-    #[error("{} has the format {format}, which this version does not read; use a newer pgjam", folder.display())]
+    #[error("{} has the format {format}, which this version does not know; use a newer pgjam", folder.display())]
     Newer {
         /// The folder.
         folder: PathBuf,
         /// The format it names.
         format: String,
+    },
+    /// More than fits in memory.
+    #[error(
+        "{} holds about {rows} rows of sessions and locks for that time, too many to read at \
+         once; name a window of at most {fits}",
+        folder.display()
+    )]
+    TooLarge {
+        /// The folder.
+        folder: PathBuf,
+        /// So many rows.
+        rows: u64,
+        /// So long a window fits.
+        fits: Span,
     },
     /// The file system refused.
     #[error("cannot write or read {}: {source}", path.display())]

@@ -1,49 +1,75 @@
-//! Reading a recording back: all of it, in order of time.
+//! Reading a recording back, in order of time.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, File};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::fs;
+use std::hash::Hash;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::charge::{Charge, Minute, RolledUp};
-use super::event::Event;
 use super::format::{self, FORMAT, MANIFEST, Manifest};
+use super::partition::{self, Partition, entries, hour_of, partitions};
 use super::rows::{Look, PerMinute, Row, Stamped, TickRow};
-use super::segment;
+use super::seen::{self, LockRow, SessionRow};
+use super::tables::KINDS;
+use super::window::{self, MOST_ROWS, Size, Window};
 use super::{Recording, RecordingError};
 use crate::sample::{
-    Counters, Declared, Lock, Loss, Name, Prepared, SafeSnapshotWait, Session, Snapshot,
-    StatementCounters, StatementText, Surroundings,
+    Counters, Loss, Name, Prepared, SafeSnapshotWait, Session, Snapshot, StatementCounters,
+    StatementText, Surroundings,
 };
 use crate::time::Timestamp;
 
 impl Recording {
     /// Reads a recording into memory.
     ///
+    /// # Errors
+    ///
+    /// As [`Recording::open_within`].
+    pub fn open(folder: &Path) -> Result<Self, RecordingError> {
+        Self::open_within(folder, Window::ALL)
+    }
+
+    /// Reads what a recording holds of a window, with texts and names.
+    ///
     /// Parts that are torn, foreign or of another server are passed over and counted
     /// as the loss `unreadable_parts`; rows whose tick is missing as `rows_without_tick`.
     ///
     /// # Errors
     ///
-    /// Where the folder is no recording, or a later version wrote it.
-    pub fn open(folder: &Path) -> Result<Self, RecordingError> {
-        let server = manifest(folder)?.server;
+    /// Where the folder is no recording, or a later version wrote it, or the window holds more
+    /// than can be read at once.
+    pub fn open_within(folder: &Path, window: Window) -> Result<Self, RecordingError> {
+        Self::open_bounded(folder, window, MOST_ROWS)
+    }
+
+    pub(super) fn open_bounded(
+        folder: &Path,
+        window: Window,
+        most: u64,
+    ) -> Result<Self, RecordingError> {
+        let manifest = manifest(folder)?;
+        if let Size::TooLarge { rows, fits } = window::size(folder, window, most)? {
+            let folder = folder.to_owned();
+            return Err(RecordingError::TooLarge { folder, rows, fits });
+        }
+        let server = manifest.server;
         let mut parts = Parts {
             folder,
-            own: format!("server={}", format::slug(&server)),
-            unreadable: 0,
+            unreadable: strangers(folder, &format::slug(&server)),
+            slug: format::slug(&server),
+            window,
             strings: HashSet::new(),
         };
         let (snapshots, orphans) = snapshots(&mut parts);
         let counters = counters(&mut parts);
-        let mut statements: Vec<StatementText> = parts.rows();
+        let mut statements: Vec<StatementText> = last_of_each(parts.until_the_end());
         for statement in &mut statements {
             parts.intern(&mut statement.text);
         }
-        let names: Vec<Name> = parts.rows();
-        let declared: Vec<Declared> = parts.rows();
-        let events: Vec<Event> = parts.rows();
+        let names: Vec<Name> = last_of_each(parts.until_the_end());
+        let declared = parts.rows();
+        let events = parts.rows();
         let surroundings = Surroundings {
             tables: parts.rows(),
             databases: parts.rows(),
@@ -89,16 +115,55 @@ pub(super) fn rows_of_table<R: Row>(folder: &Path) -> Option<Vec<R>> {
     let server = manifest(folder).ok()?.server;
     let mut parts = Parts {
         folder,
-        own: format!("server={}", format::slug(&server)),
+        slug: format::slug(&server),
+        window: Window::ALL,
         unreadable: 0,
         strings: HashSet::new(),
     };
     Some(parts.rows())
 }
 
+/// Counts the parts that are in no partition of this server.
+fn strangers(folder: &Path, slug: &str) -> u64 {
+    let tables = KINDS.iter().map(|kind| folder.join(kind.table));
+    tables.map(|table| partition::strangers(&table, slug)).sum()
+}
+
+/// Reads the ticks and what they saw, hour by hour, and counts rows without their tick.
+///
+/// Rows whose tick came while it was read are none of these, nor are those behind the last tick.
 fn snapshots(parts: &mut Parts<'_>) -> (Vec<Snapshot>, u64) {
+    let hours = parts.hours::<TickRow>();
+    let mut snapshots = Vec::new();
+    let mut orphans = Vec::new();
+    for hour in &hours {
+        snapshots.extend(of_hour(parts, *hour, &mut orphans));
+    }
+    // Whoever makes room removes the ticks first: without them the rest of an hour is no hour.
+    let left = parts.hours::<TickRow>();
+    if hours.iter().any(|hour| !left.contains(hour)) {
+        snapshots.retain(|snapshot: &Snapshot| left.contains(&hour_of(snapshot.tick.at)));
+        orphans.retain(|at| left.contains(&hour_of(*at)));
+    }
+    if !orphans.is_empty() {
+        let unreadable = parts.unreadable;
+        let came = parts.rows::<TickRow>().into_iter().map(|tick| tick.at);
+        let came: HashSet<Timestamp> = came.collect();
+        // These are counted already.
+        parts.unreadable = unreadable;
+        orphans.retain(|at| !came.contains(at));
+    }
+    let last = snapshots.last().map(|snapshot| snapshot.tick.at);
+    let lost = orphans
+        .iter()
+        .filter(|at| last.is_some_and(|last| **at < last));
+    let lost = lost.count() as u64;
+    (snapshots, lost)
+}
+
+fn of_hour(parts: &mut Parts<'_>, hour: i64, orphans: &mut Vec<Timestamp>) -> Vec<Snapshot> {
     let mut snapshots: BTreeMap<Timestamp, Snapshot> = BTreeMap::new();
-    for row in parts.rows::<TickRow>() {
+    for row in parts.of_hour::<TickRow>(hour) {
         let empty = Snapshot {
             tick: row.into(),
             sessions: Vec::new(),
@@ -108,30 +173,18 @@ fn snapshots(parts: &mut Parts<'_>) -> (Vec<Snapshot>, u64) {
         };
         snapshots.insert(row.at, empty);
     }
-    let mut orphans = 0;
-    for Stamped { at, mut row } in parts.rows::<Stamped<Session>>() {
-        let Some(snapshot) = snapshots.get_mut(&at) else {
-            orphans += 1;
-            continue;
-        };
-        parts.intern(&mut row.backend_type);
-        parts.intern(&mut row.application_name);
-        let optional = [
-            &mut row.client_addr,
-            &mut row.wait_event_type,
-            &mut row.wait_event,
-            &mut row.tags,
-        ];
-        for text in optional.into_iter().flatten() {
-            parts.intern(text);
+    for row in parts.of_hour::<SessionRow>(hour) {
+        match snapshots.get_mut(&row.at) {
+            Some(snapshot) => snapshot.sessions.push(parts.interned(row.session())),
+            None => orphans.push(row.at),
         }
-        snapshot.sessions.push(row);
     }
-    for Stamped { at, mut row } in parts.rows::<Stamped<Lock>>() {
-        let Some(snapshot) = snapshots.get_mut(&at) else {
-            orphans += 1;
+    for row in parts.of_hour::<LockRow>(hour) {
+        let Some(snapshot) = snapshots.get_mut(&row.at) else {
+            orphans.push(row.at);
             continue;
         };
+        let mut row = row.lock();
         parts.intern(&mut row.owner);
         parts.intern(&mut row.target.locktype);
         if let Some(virtualxid) = &mut row.target.virtualxid {
@@ -139,19 +192,21 @@ fn snapshots(parts: &mut Parts<'_>) -> (Vec<Snapshot>, u64) {
         }
         snapshot.locks.push(row);
     }
-    for Stamped { at, row } in parts.rows::<Stamped<Prepared>>() {
+    for Stamped { at, row } in parts.of_hour::<Stamped<Prepared>>(hour) {
         match snapshots.get_mut(&at) {
             Some(snapshot) => snapshot.prepared.push(row),
-            None => orphans += 1,
+            None => orphans.push(at),
         }
     }
-    for Stamped { at, row } in parts.rows::<Stamped<SafeSnapshotWait>>() {
+    for Stamped { at, row } in parts.of_hour::<Stamped<SafeSnapshotWait>>(hour) {
         match snapshots.get_mut(&at) {
             Some(snapshot) => snapshot.safe_snapshots.push(row),
-            None => orphans += 1,
+            None => orphans.push(at),
         }
     }
-    (snapshots.into_values().collect(), orphans)
+    let mut snapshots: Vec<Snapshot> = snapshots.into_values().collect();
+    snapshots.iter_mut().for_each(seen::arrange);
+    snapshots
 }
 
 /// Reads what remains of the minutes before the first tick.
@@ -187,23 +242,29 @@ fn minutes(parts: &mut Parts<'_>, first_tick: Option<Timestamp>) -> Vec<RolledUp
 
 fn counters(parts: &mut Parts<'_>) -> Vec<Counters> {
     let mut looks: BTreeMap<Timestamp, Counters> = BTreeMap::new();
+    let empty = |at| Counters {
+        at,
+        rows: Vec::new(),
+    };
     for Look { at } in parts.rows() {
-        looks.insert(
-            at,
-            Counters {
-                at,
-                rows: Vec::new(),
-            },
-        );
+        looks.insert(at, empty(at));
     }
     for row in parts.rows::<StatementCounters>() {
-        let look = looks.entry(row.at).or_insert(Counters {
-            at: row.at,
-            rows: Vec::new(),
-        });
-        look.rows.push(row);
+        looks.entry(row.at).or_insert(empty(row.at)).rows.push(row);
+    }
+    for look in looks.values_mut() {
+        look.rows.sort_by_key(|row| (row.database, row.query_id));
     }
     looks.into_values().collect()
+}
+
+/// Keeps the last one of rows that say the same, in their order.
+fn last_of_each<R: Eq + Hash + Clone>(mut rows: Vec<R>) -> Vec<R> {
+    let mut seen = HashSet::new();
+    rows.reverse();
+    rows.retain(|row| seen.insert(row.clone()));
+    rows.reverse();
+    rows
 }
 
 /// Reads `recording.json`.
@@ -216,7 +277,7 @@ pub(super) fn manifest(folder: &Path) -> Result<Manifest, RecordingError> {
     let none = || RecordingError::NotARecording(folder.to_owned());
     let json = fs::read(folder.join(MANIFEST)).map_err(|_| none())?;
     let Format { format } = serde_json::from_slice(&json).map_err(|_| none())?;
-    if format != FORMAT {
+    if format != FORMAT && format != format::BEFORE {
         return Err(if format.starts_with("pgjam.recording/") {
             RecordingError::Newer {
                 folder: folder.to_owned(),
@@ -232,97 +293,89 @@ pub(super) fn manifest(folder: &Path) -> Result<Manifest, RecordingError> {
 /// Finds the highest part number in a recording, so that the next writer goes on behind it.
 pub(super) fn last_sequence(folder: &Path) -> u64 {
     let number = |path: &PathBuf| {
-        path.file_stem()?
-            .to_str()?
-            .strip_prefix("part-")?
-            .parse::<u64>()
-            .ok()
+        let name = path.file_stem()?.to_str()?;
+        name.strip_prefix("part-")?.parse::<u64>().ok()
     };
-    let tables = entries(folder)
-        .into_iter()
-        .flat_map(|table| part_files(&table));
-    tables.filter_map(|path| number(&path)).max().unwrap_or(0)
-}
-
-/// Finds the last tick that a recording holds.
-pub(super) fn last_tick(folder: &Path) -> Option<Timestamp> {
-    let files = part_files(&folder.join(TickRow::TABLE));
-    // Partitions are in order of time, and only the newest is worth reading, unless it is torn.
-    files.iter().rev().find_map(|path| {
-        let rows = catch_unwind(AssertUnwindSafe(|| rows_of::<TickRow>(path)));
-        let rows = rows.ok().flatten()?;
-        rows.iter().map(|row| row.at).max()
-    })
-}
-
-/// The part files of a table, in order of their partitions, then of writing; and the segments that
-/// are no parts yet.
-fn part_files(table: &Path) -> Vec<PathBuf> {
-    let mut all = files(table, "parquet");
-    let segments = files(table, segment::EXTENSION).into_iter();
-    all.extend(segments.filter(|path| !segment::part_of(path).exists()));
-    all.sort();
-    all
-}
-
-/// The files of a table whose name ends so.
-pub(super) fn files(table: &Path, extension: &str) -> Vec<PathBuf> {
     let below = |folders: Vec<PathBuf>| -> Vec<PathBuf> {
         folders.iter().flat_map(|folder| entries(folder)).collect()
     };
-    let mut files = below(below(below(entries(table))));
-    files.retain(|path| path.extension().is_some_and(|known| known == extension));
-    files
+    let files = below(below(below(below(entries(folder)))));
+    files.iter().filter_map(number).max().unwrap_or(0)
 }
 
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    paths.sort();
-    paths
-}
-
-/// Reads a part, or a segment; one that has become a part since it was found is read as that.
-fn rows_of<R: Row>(path: &Path) -> Option<Vec<R>> {
-    if path
-        .extension()
-        .is_some_and(|known| known == segment::EXTENSION)
-    {
-        if let Ok(file) = File::open(path) {
-            return segment::decode(file);
-        }
-        return rows_of(&segment::part_of(path));
-    }
-    format::decode(File::open(path).ok()?)
+/// Finds the last tick that a recording holds.
+pub(super) fn last_tick(folder: &Path, slug: &str) -> Option<Timestamp> {
+    let hours = partitions(&folder.join(TickRow::TABLE), slug);
+    // Only the newest is worth reading, unless it is torn.
+    hours.iter().rev().find_map(|hour| {
+        let read = partition::read::<TickRow>(&hour.path, Window::ALL);
+        read.rows.iter().map(|row| row.at).max()
+    })
 }
 
 /// The parts of a recording, and what their reading has in common.
 struct Parts<'a> {
     folder: &'a Path,
-    own: String,
+    slug: String,
+    window: Window,
     unreadable: u64,
     strings: HashSet<Arc<str>>,
 }
 
 impl Parts<'_> {
+    /// Lists the hours that a table has within the window.
+    fn hours<R: Row>(&self) -> Vec<i64> {
+        let all = partitions(&self.folder.join(R::TABLE), &self.slug).into_iter();
+        let hours = all.map(|partition| partition.hour);
+        hours.filter(|hour| self.window.touches(*hour)).collect()
+    }
+
+    /// Reads an hour of a table in order of time.
+    fn of_hour<R: Row>(&mut self, hour: i64) -> Vec<R> {
+        let table = self.folder.join(R::TABLE);
+        let path = table.join(partition::place(&self.slug, hour));
+        let mut read = partition::read(&path, self.window);
+        self.unreadable += read.unreadable;
+        read.rows.sort_by_key(Row::at);
+        read.rows
+    }
+
     /// Reads a table in order of time.
     fn rows<R: Row>(&mut self) -> Vec<R> {
-        let table = self.folder.join(R::TABLE);
+        let hours = self.hours::<R>();
+        let rows = hours.into_iter().flat_map(|hour| self.of_hour(hour));
+        rows.collect()
+    }
+
+    /// Reads what a table of rows without time has up to the end of the window, in the order of
+    /// writing: each text and name is written once, whoever mentions it later.
+    fn until_the_end<R: Row>(&mut self) -> Vec<R> {
+        let end = hour_of(self.window.to);
         let mut rows = Vec::new();
-        for path in part_files(&table) {
-            let is_own = path
-                .strip_prefix(&table)
-                .is_ok_and(|path| path.starts_with(&self.own));
-            // A torn file is an error to the decoder; that it never panics on one is not promised.
-            let part = || rows_of::<R>(&path);
-            match catch_unwind(AssertUnwindSafe(part)) {
-                Ok(Some(part)) if is_own => rows.extend(part),
-                _ => self.unreadable += 1,
+        for Partition { hour, path } in partitions(&self.folder.join(R::TABLE), &self.slug) {
+            if hour <= end {
+                let read = partition::read(&path, self.window);
+                self.unreadable += read.unreadable;
+                rows.extend(read.rows);
             }
         }
-        // Those without a time stay in the order of writing.
-        rows.sort_by_key(Row::at);
         rows
+    }
+
+    /// Lets a session's words share their allocations with equal ones.
+    fn interned(&mut self, mut session: Session) -> Session {
+        self.intern(&mut session.backend_type);
+        self.intern(&mut session.application_name);
+        let optional = [
+            &mut session.client_addr,
+            &mut session.wait_event_type,
+            &mut session.wait_event,
+            &mut session.tags,
+        ];
+        for text in optional.into_iter().flatten() {
+            self.intern(text);
+        }
+        session
     }
 
     /// Lets equal strings share one allocation.

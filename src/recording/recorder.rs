@@ -56,7 +56,7 @@ impl Recorder {
     pub fn create(folder: &Path, server: &Server) -> Result<Self, RecordingError> {
         let before = reader::manifest(folder).ok();
         let writer = Writer::create(folder, server)?;
-        let last_tick = reader::last_tick(folder);
+        let last_tick = reader::last_tick(folder, &format::slug(server));
         let (entries, received) = sync_channel(WAITING);
         let trouble = Arc::new(Mutex::new(None));
         let told = Arc::clone(&trouble);
@@ -236,6 +236,7 @@ fn write(
         };
         *trouble.lock().unwrap_or_else(PoisonError::into_inner) =
             written.err().map(|error| error.to_string());
+        writer.upkeep();
         flush = now + FLUSH_EVERY;
     }
 }

@@ -3,26 +3,103 @@
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
+use parquet::basic::Encoding;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::charge::{Charge, Edge, Minute};
 use super::event::Event;
 use crate::sample::{
-    DatabaseCounters, Declared, Horizon, Lock, Loss, Name, PaceReason, Prepared, SafeSnapshotWait,
-    ServerCounter, Session, Setting, StatementCounters, StatementText, TableCounters, Tick,
+    DatabaseCounters, Declared, Horizon, Loss, Name, PaceReason, Prepared, SafeSnapshotWait,
+    ServerCounter, Setting, StatementCounters, StatementText, TableCounters, Tick,
 };
 use crate::time::{Span, Timestamp};
 
 /// A row of a table.
-pub(super) trait Row: Serialize + DeserializeOwned {
+pub(super) trait Row: Serialize + DeserializeOwned + Send + 'static {
     /// The table's name.
     const TABLE: &'static str;
+    /// Columns that only version 0 had.
+    const BEFORE: &[&str] = &[];
     /// Its columns.
-    fn fields() -> Vec<FieldRef>;
+    fn columns() -> Vec<Column>;
     /// When it was, which says in which hour it lies; one that has no time lies in the hour in
     /// which it was written.
     fn at(&self) -> Option<Timestamp>;
+    /// Puts rows in the order in which they take the least room.
+    fn arrange(rows: &mut [&Self]) {
+        rows.sort_by_key(|row| row.at());
+    }
+    /// The memory that it takes, about.
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+    }
+}
+
+/// A column, and how it is packed.
+pub(super) struct Column {
+    pub(super) field: FieldRef,
+    pub(super) packing: Option<Encoding>,
+}
+
+impl Column {
+    pub(super) fn new(name: &str, kind: Kind, nullable: bool) -> Self {
+        Self {
+            field: Arc::new(Field::new(name, kind.0, nullable)),
+            packing: kind.1,
+        }
+    }
+}
+
+/// What is in a column, and its encoding where that is better than a dictionary.
+pub(super) type Kind = (DataType, Option<Encoding>);
+
+/// The kinds of column; each says why it is packed as it is.
+pub(super) mod kind {
+    use super::{Arc, DataType, Encoding, Field, Kind, TimeUnit};
+
+    /// Words and numbers of which few are different.
+    pub(in super::super) const fn few(kind: DataType) -> Kind {
+        (kind, None)
+    }
+
+    /// What grows from row to row.
+    pub(in super::super) const fn growing(kind: DataType) -> Kind {
+        (kind, Some(Encoding::DELTA_BINARY_PACKED))
+    }
+
+    /// Figures whose upper bytes are alike and whose lower bytes are noise.
+    pub(in super::super) const fn noisy(kind: DataType) -> Kind {
+        (kind, Some(Encoding::BYTE_STREAM_SPLIT))
+    }
+
+    /// A span in microseconds.
+    pub(in super::super) const SPAN: Kind = noisy(DataType::Int64);
+
+    /// Words that begin as the one before.
+    pub(in super::super) const ALIKE: Kind = (DataType::Utf8, Some(Encoding::DELTA_BYTE_ARRAY));
+
+    /// A time that many rows share.
+    pub(in super::super) fn time() -> Kind {
+        few(DataType::Timestamp(
+            TimeUnit::Microsecond,
+            Some("UTC".into()),
+        ))
+    }
+
+    /// A time that no two rows share.
+    pub(in super::super) fn ticking() -> Kind {
+        growing(time().0)
+    }
+
+    /// A list of words.
+    pub(in super::super) fn words() -> Kind {
+        few(DataType::List(Arc::new(Field::new(
+            "item",
+            DataType::Utf8,
+            false,
+        ))))
+    }
 }
 
 /// A row with the tick that saw it.
@@ -123,89 +200,82 @@ pub(super) struct Look {
     pub(super) at: Timestamp,
 }
 
-const TIME: fn() -> DataType = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-
-const WORDS: fn() -> DataType =
-    || DataType::List(Arc::new(Field::new("item", DataType::Utf8, false)));
-
-fn columns(columns: &[(&str, DataType, bool)]) -> Vec<FieldRef> {
-    let field = |(name, kind, nullable): &(&str, DataType, bool)| {
-        Arc::new(Field::new(*name, kind.clone(), *nullable))
-    };
-    columns.iter().map(field).collect()
-}
-
+/// Tells the columns of a table, each with its kind, and `null` where it may be missing.
 macro_rules! table {
-    ($row:ty, $name:literal, $time:expr, $($column:ident: $kind:expr $(, $null:ident)?;)*) => {
+    ($row:ty, $name:literal, $time:expr, [$($column:ident: $kind:expr $(, $null:ident)?;)*] $($more:item)*) => {
         impl Row for $row {
             const TABLE: &'static str = $name;
-            fn fields() -> Vec<FieldRef> {
-                use DataType::{Boolean, Float64, Int16, Int32, Int64, UInt32, UInt64, Utf8};
+            fn columns() -> Vec<Column> {
+                use arrow_schema::DataType::{Boolean, Float64, Int16, Int32, Int64, UInt32, UInt64, Utf8};
+                use crate::recording::rows::kind::{self, ALIKE, SPAN, few, growing, noisy};
                 // Not every table has a column of every kind.
                 let _ = (Boolean, Float64, Int16, Int32, Int64, UInt32, UInt64, Utf8);
-                columns(&[$((stringify!($column), $kind, table!(@ $($null)?))),*])
+                let _ = (kind::time, ALIKE, SPAN, few, growing, noisy);
+                vec![$(Column::new(stringify!($column), $kind, table!(@ $($null)?))),*]
             }
             fn at(&self) -> Option<Timestamp> {
                 let time: fn(&Self) -> Option<Timestamp> = $time;
                 time(self)
             }
+            $($more)*
         }
     };
     (@) => { false };
     (@ null) => { true };
 }
+pub(super) use table;
 
-table! { TickRow, "ticks", |row| Some(row.at), at: TIME(); span_us: Int64; place_us: Int64, null; server_us: Int64;
-    missed: UInt32; deadlock_timeout_us: Int64; period_us: Int64; pace: Utf8;
+table! { TickRow, "ticks", |row| Some(row.at), [
+    at: kind::ticking(); span_us: SPAN; place_us: SPAN, null; server_us: SPAN;
+    missed: few(UInt32); deadlock_timeout_us: few(Int64); period_us: few(Int64); pace: few(Utf8);
+] }
+
+table! { Stamped<Prepared>, "prepared", |row| Some(row.at), [
+    at: kind::time(); transaction: few(UInt32); gid: few(Utf8); prepared: kind::time();
+    owner: few(UInt32); database: few(UInt32);
+] }
+
+table! { Stamped<SafeSnapshotWait>, "safe_snapshots", |row| Some(row.at), [
+    at: kind::time(); waiter: few(Int32); blocker: few(Int32);
+] }
+
+table! { Look, "looks", |row| Some(row.at), [at: kind::ticking();] }
+
+table! { StatementCounters, "counters", |row| Some(row.at), [
+    at: kind::time(); database: few(UInt32); query_id: few(Int64); calls: growing(Int64), null;
+    exec_ms: noisy(Float64); rows: growing(Int64); blocks_hit: growing(Int64);
+    blocks_read: growing(Int64); wal_bytes: growing(Int64);
+]
+    fn arrange(rows: &mut [&Self]) {
+        rows.sort_by_key(|row| (row.database, row.query_id, row.at));
+    }
 }
 
-table! { Stamped<Session>, "sessions", |row| Some(row.at),
-    at: TIME(); pid: Int32; backend_start: TIME(); leader_pid: Int32, null; backend_type: Utf8;
-    database: UInt32, null; role: UInt32, null; application_name: Utf8; client_addr: Utf8, null;
-    state: Utf8; wait_event_type: Utf8, null; wait_event: Utf8, null; query_id: Int64, null;
-    statement: UInt64, null; tags: Utf8, null; xact_start: TIME(), null;
-    query_start: TIME(), null; state_change: TIME(), null; backend_xid: UInt32, null;
-    backend_xmin: UInt32, null;
-}
-
-table! { Stamped<Lock>, "locks", |row| Some(row.at),
-    at: TIME(); owner: Utf8; pid: Int32, null; locktype: Utf8; database: UInt32, null;
-    relation: UInt32, null; page: Int32, null; tuple: Int16, null; virtualxid: Utf8, null;
-    transactionid: UInt32, null; classid: UInt32, null; objid: UInt32, null;
-    objsubid: Int16, null; mode: Utf8; granted: Boolean; fastpath: Boolean;
-    waitstart: TIME(), null;
-}
-
-table! { Stamped<Prepared>, "prepared", |row| Some(row.at),
-    at: TIME(); transaction: UInt32; gid: Utf8; prepared: TIME(); owner: UInt32; database: UInt32;
-}
-
-table! { Stamped<SafeSnapshotWait>, "safe_snapshots", |row| Some(row.at),
-    at: TIME(); waiter: Int32; blocker: Int32;
-}
-
-table! { Look, "looks", |row| Some(row.at), at: TIME(); }
-
-table! { StatementCounters, "counters", |row| Some(row.at),
-    at: TIME(); database: UInt32; query_id: Int64; calls: Int64, null; exec_ms: Float64; rows: Int64;
-    blocks_hit: Int64; blocks_read: Int64; wal_bytes: Int64;
-}
-
-table! { PerMinute<StatementCounters>, "minute_counters", |row| Some(row.0.at),
-    at: TIME(); database: UInt32; query_id: Int64; calls: Int64, null; exec_ms: Float64; rows: Int64;
-    blocks_hit: Int64; blocks_read: Int64; wal_bytes: Int64;
+table! { PerMinute<StatementCounters>, "minute_counters", |row| Some(row.0.at), [
+    at: kind::time(); database: few(UInt32); query_id: few(Int64); calls: growing(Int64), null;
+    exec_ms: noisy(Float64); rows: growing(Int64); blocks_hit: growing(Int64);
+    blocks_read: growing(Int64); wal_bytes: growing(Int64);
+]
+    fn arrange(rows: &mut [&Self]) {
+        rows.sort_by_key(|row| (row.0.database, row.0.query_id, row.0.at));
+    }
 }
 
 macro_rules! charges {
     ($row:ty, $name:literal) => {
-        table! { $row, $name, |row| Some(row.0.at),
-            at: TIME(); database: UInt32, null; statement: UInt64, null; system: Utf8, null;
-            class: Utf8; table_name: Utf8, null; held_table: Utf8, null; basis: Utf8, null;
-            lock_type: Utf8, null; lock_mode: Utf8, null; blocker: Utf8;
-            blocker_system: Utf8, null; blocker_gid: Utf8, null; blocker_state: Utf8, null;
-            blocker_statement: UInt64, null; blocker_basis: Utf8, null;
-            through_system: Utf8, null; through_statement: UInt64, null;
-            spent_us: Int64; ticks: UInt32; waited_us: Int64, null;
+        table! { $row, $name, |row| Some(row.0.at), [
+            at: kind::time(); database: few(UInt32), null; statement: few(UInt64), null;
+            system: few(Utf8), null; class: few(Utf8); table_name: few(Utf8), null; held_table: few(Utf8), null;
+            basis: few(Utf8), null; lock_type: few(Utf8), null; lock_mode: few(Utf8), null;
+            blocker: few(Utf8); blocker_system: few(Utf8), null; blocker_gid: few(Utf8), null;
+            blocker_state: few(Utf8), null; blocker_statement: few(UInt64), null;
+            blocker_basis: few(Utf8), null; through_system: few(Utf8), null;
+            through_statement: few(UInt64), null; spent_us: SPAN; ticks: few(UInt32);
+            waited_us: SPAN, null;
+        ]
+            fn arrange(rows: &mut [&Self]) {
+                rows.sort_by(|a, b| (&a.0.account, a.0.at).cmp(&(&b.0.account, b.0.at)));
+            }
         }
     };
 }
@@ -214,56 +284,96 @@ charges! { PerTick<Charge>, "charges" }
 
 charges! { PerMinute<Charge>, "cells" }
 
-table! { Edge, "edges", |row| Some(row.at),
-    at: TIME(); waiter: Int32; blocker: Int32, null; gid: Utf8, null; owner: Utf8, null; kind: Utf8;
-    certainty: Utf8, null; lock_type: Utf8, null; lock_mode: Utf8, null; table_name: Utf8, null;
+table! { Edge, "edges", |row| Some(row.at), [
+    at: kind::time(); waiter: few(Int32); blocker: few(Int32), null; gid: few(Utf8), null;
+    owner: few(Utf8), null; kind: few(Utf8); certainty: few(Utf8), null; lock_type: few(Utf8), null;
+    lock_mode: few(Utf8), null; table_name: few(Utf8), null;
+]
+    fn arrange(rows: &mut [&Self]) {
+        rows.sort_by_key(|row| {
+            (&row.kind, &row.lock_type, row.lock_mode, &row.table_name, &row.certainty, row.waiter, row.at)
+        });
+    }
 }
 
-table! { Minute, "minutes", |row| Some(row.at),
-    at: TIME(); until: TIME(); ticks: UInt32; missed: UInt32; span_us: Int64; server_us: Int64;
-    blocked: UInt32; counted: TIME(), null;
+table! { Minute, "minutes", |row| Some(row.at), [
+    at: kind::ticking(); until: kind::ticking(); ticks: few(UInt32); missed: few(UInt32);
+    span_us: SPAN; watched_us: SPAN; server_us: SPAN; blocked: few(UInt32); counted: kind::time(), null;
+] }
+
+table! { Event, "events", |row| Some(row.at), [
+    at: kind::time(); kind: few(Utf8); label: few(Utf8); detail: few(Utf8), null;
+] }
+
+table! { StatementText, "statements", |_| None, [
+    id: few(UInt64); database: few(UInt32), null; query_id: few(Int64), null; text: few(Utf8);
+    parsed: few(Boolean);
+]
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.text.len()
+    }
 }
 
-table! { Event, "events", |row| Some(row.at), at: TIME(); kind: Utf8; label: Utf8;
-    detail: Utf8, null;
+table! { Name, "names", |_| None, [
+    kind: few(Utf8); database: few(UInt32), null; oid: few(UInt32); name: few(Utf8);
+    table: few(UInt32), null; superuser: few(Boolean), null; usable: few(Boolean), null;
+    relkind: few(Utf8), null; parent: few(UInt32), null; topmost: few(UInt32), null;
+    triggers: few(Boolean), null; refers_to: few(UInt32), null; columns: kind::words(), null;
+    cascades: few(Boolean), null;
+]
+    fn bytes(&self) -> usize {
+        let columns = self.columns.iter().flatten().map(|column| column.len() + 32);
+        size_of::<Self>() + self.name.len() + columns.sum::<usize>()
+    }
 }
 
-table! { StatementText, "statements", |_| None,
-    id: UInt64; database: UInt32, null; query_id: Int64, null; text: Utf8; parsed: Boolean;
+table! { Declared, "declared", |row| Some(row.at), [at: kind::time(); label: few(Utf8);]
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.label.len()
+    }
 }
 
-table! { Name, "names", |_| None,
-    kind: Utf8; database: UInt32, null; oid: UInt32; name: Utf8; table: UInt32, null;
-    superuser: Boolean, null; usable: Boolean, null; relkind: Utf8, null; parent: UInt32, null;
-    topmost: UInt32, null; triggers: Boolean, null; refers_to: UInt32, null;
-    columns: WORDS(), null; cascades: Boolean, null;
+table! { TableCounters, "tables", |row| Some(row.at), [
+    at: kind::time(); database: few(UInt32); table: few(UInt32); inserted: growing(Int64);
+    updated: growing(Int64); deleted: growing(Int64); hot_updated: growing(Int64);
+    seq_scans: growing(Int64); seq_rows: growing(Int64); index_scans: growing(Int64);
+    live_rows: growing(Int64); dead_rows: growing(Int64); vacuums: growing(Int64);
+    autovacuums: growing(Int64); last_autovacuum: kind::time(), null;
+    last_autoanalyze: kind::time(), null;
+]
+    fn arrange(rows: &mut [&Self]) {
+        rows.sort_by_key(|row| (row.database, row.table, row.at));
+    }
 }
 
-table! { Declared, "declared", |row| Some(row.at), at: TIME(); label: Utf8; }
-
-table! { TableCounters, "tables", |row| Some(row.at),
-    at: TIME(); database: UInt32; table: UInt32; inserted: Int64; updated: Int64; deleted: Int64;
-    hot_updated: Int64; seq_scans: Int64; seq_rows: Int64; index_scans: Int64; live_rows: Int64;
-    dead_rows: Int64; vacuums: Int64; autovacuums: Int64; last_autovacuum: TIME(), null;
-    last_autoanalyze: TIME(), null;
+table! { DatabaseCounters, "databases", |row| Some(row.at), [
+    at: kind::time(); database: few(UInt32); commits: growing(Int64); rollbacks: growing(Int64);
+    blocks_read: growing(Int64); blocks_hit: growing(Int64); rows_returned: growing(Int64);
+    rows_fetched: growing(Int64); inserted: growing(Int64); updated: growing(Int64);
+    deleted: growing(Int64); conflicts: growing(Int64); temp_files: growing(Int64);
+    temp_bytes: growing(Int64); deadlocks: growing(Int64); stats_reset: kind::time(), null;
+]
+    fn arrange(rows: &mut [&Self]) {
+        rows.sort_by_key(|row| (row.database, row.at));
+    }
 }
 
-table! { DatabaseCounters, "databases", |row| Some(row.at),
-    at: TIME(); database: UInt32; commits: Int64; rollbacks: Int64; blocks_read: Int64;
-    blocks_hit: Int64; rows_returned: Int64; rows_fetched: Int64; inserted: Int64; updated: Int64;
-    deleted: Int64; conflicts: Int64; temp_files: Int64; temp_bytes: Int64; deadlocks: Int64;
-    stats_reset: TIME(), null;
+table! { ServerCounter, "server", |row| Some(row.at), [
+    at: kind::time(); name: few(Utf8); value: growing(Int64);
+]
+    fn arrange(rows: &mut [&Self]) {
+        rows.sort_by(|a, b| (&a.name, a.at).cmp(&(&b.name, b.at)));
+    }
 }
 
-table! { ServerCounter, "server", |row| Some(row.at), at: TIME(); name: Utf8; value: Int64; }
+table! { Horizon, "horizons", |row| Some(row.at), [
+    at: kind::time(); kind: few(Utf8); pid: few(Int32), null; owner: few(Utf8), null;
+    database: few(UInt32), null; xid: few(UInt32); age: growing(Int64); since: kind::time(), null;
+] }
 
-table! { Horizon, "horizons", |row| Some(row.at),
-    at: TIME(); kind: Utf8; pid: Int32, null; owner: Utf8, null; database: UInt32, null;
-    xid: UInt32; age: Int64; since: TIME(), null;
-}
+table! { Setting, "settings", |row| Some(row.at), [
+    at: kind::time(); name: few(Utf8); value: few(Utf8), null; source: few(Utf8);
+    pending_restart: few(Boolean);
+] }
 
-table! { Setting, "settings", |row| Some(row.at),
-    at: TIME(); name: Utf8; value: Utf8, null; source: Utf8; pending_restart: Boolean;
-}
-
-table! { Loss, "losses", |row| Some(row.at), at: TIME(); kind: Utf8; count: UInt64; }
+table! { Loss, "losses", |row| Some(row.at), [at: kind::time(); kind: few(Utf8); count: few(UInt64);] }

@@ -23,6 +23,9 @@ use super::rows::Row;
 /// How a segment's name ends: that of an Arrow stream.
 pub(super) const EXTENSION: &str = "arrows";
 
+/// So many rows are enough for a part: ten megabytes when it is made.
+const FULL: u64 = 32_768;
+
 /// How each message of a stream begins.
 const CONTINUES: [u8; 4] = [0xff; 4];
 
@@ -96,6 +99,11 @@ impl Segment {
         Ok(())
     }
 
+    /// Tells whether it has as many rows as a part should.
+    pub(super) const fn is_full(&self) -> bool {
+        self.rows >= FULL
+    }
+
     /// Tells how many rows went with it, where somebody has removed it.
     pub(super) fn removed(&self) -> Option<u64> {
         let is_removed = self.file.metadata().is_ok_and(|about| about.nlink() == 0);
@@ -110,7 +118,7 @@ impl Segment {
 
 /// Begins a stream.
 fn begun<R: Row>() -> Result<StreamWriter<Vec<u8>>, RecordingError> {
-    let schema = Schema::new(R::fields());
+    let schema = Schema::new(format::fields::<R>());
     StreamWriter::try_new(Vec::new(), &schema).map_err(|error| format::cannot_encode::<R>(&error))
 }
 
@@ -133,8 +141,7 @@ pub(super) fn decode<R: Row>(mut file: File) -> Option<Vec<R>> {
     };
     for batch in stream {
         let Ok(batch) = batch else { break };
-        let part: Vec<R> = serde_arrow::from_record_batch(&batch).ok()?;
-        rows.extend(part);
+        rows.extend(format::rows_of_batch::<R>(&batch)?);
     }
     Some(rows)
 }

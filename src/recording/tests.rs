@@ -4,10 +4,13 @@
 
 mod around;
 mod declare;
+mod disk;
 mod joined;
+mod merging;
 mod older;
 mod rollup;
 mod segments;
+mod windows;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -355,21 +358,6 @@ fn a_folder_of_something_else_is_refused() {
 }
 
 #[test]
-fn a_newer_format_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(
-        folder.path().join("recording.json"),
-        r#"{"format":"pgjam.recording/9"}"#,
-    )
-    .unwrap();
-    let refused = Recording::open(folder.path()).unwrap_err();
-    assert!(
-        refused.to_string().contains("pgjam.recording/9"),
-        "{refused}"
-    );
-}
-
-#[test]
 fn torn_and_foreign_parts_are_passed_over_and_counted() {
     let folder = written(&recording());
     let ticks = parts(&folder.path().join("ticks"));
@@ -405,24 +393,6 @@ fn any_flipped_byte_is_survived() {
 }
 
 #[test]
-fn rows_survive_a_disk_that_refuses_for_a_while() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut writer = Writer::create(folder.path(), &server()).unwrap();
-    // A file where the table's folder belongs is refused to root as well.
-    fs::write(folder.path().join("ticks"), "").unwrap();
-    writer.take(snapshot(0, 2).into());
-    assert!(matches!(
-        writer.seal().unwrap_err(),
-        RecordingError::Io { .. }
-    ));
-    fs::remove_file(folder.path().join("ticks")).unwrap();
-    writer.take(snapshot(1, 2).into());
-    writer.finish().unwrap();
-    let read = Recording::open(folder.path()).unwrap();
-    assert_eq!(read.snapshots, [snapshot(0, 2), snapshot(1, 2)]);
-}
-
-#[test]
 fn a_hundred_thousand_sessions_stay_small() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = Writer::create(folder.path(), &server()).unwrap();
@@ -439,7 +409,7 @@ fn a_hundred_thousand_sessions_stay_small() {
         .map(|path| fs::metadata(path).unwrap().len())
         .sum();
     let per_row = bytes as f64 / 100_000.0;
-    assert!(per_row < 30.0, "{per_row} bytes per row");
+    assert!(per_row < 12.0, "{per_row} bytes per row");
 }
 
 fn text() -> impl Strategy<Value = std::sync::Arc<str>> {
@@ -489,7 +459,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn any_session_is_read_as_it_was_written(sessions in prop::collection::vec(any_session(), 0..8)) {
+    fn any_session_is_read_as_it_was_written(
+        mut sessions in prop::collection::vec(any_session(), 0..8)
+    ) {
+        sessions.sort_by_key(|session| session.pid);
+        sessions.dedup_by_key(|session| session.pid);
         let recording = Recording {
             snapshots: vec![Snapshot { sessions, ..snapshot(0, 0) }],
             ..recording()

@@ -8,10 +8,12 @@ use std::path::Path;
 use super::buffer::Place;
 use super::charge::RolledUp;
 use super::files::{io, make_folder, write_whole};
-use super::format::{self, FORMAT, MANIFEST, Manifest};
-use super::rows::{Look, PerMinute, PerTick, Stamped};
+use super::format::{self, FORMAT, MANIFEST, MINOR, Manifest};
+use super::rows::{Look, PerMinute, PerTick, Stamped, TickRow};
+use super::seen::{LockRow, SessionRow};
 use super::tables::{KINDS, Table, Tables};
-use super::{Entry, RecordingError, reader, segment};
+use super::upkeep::Upkeep;
+use super::{Entry, Limits, RecordingError, merge, partition, reader, segment};
 use crate::sample::{Counters, Loss, Server, Snapshot, StatementCounters, Surroundings};
 use crate::time::Timestamp;
 
@@ -21,8 +23,8 @@ const LOCK: &str = "recording.lock";
 /// Writes a recording.
 ///
 /// Rows are buffered until [`Writer::flush`]. One that fails keeps what it could not write for the
-/// next; beyond a bound the oldest rows are dropped, and the recording says how many
-/// (`dropped_rows`).
+/// next; beyond a bound the oldest are dropped, and the recording says how many rows
+/// (`dropped_rows`), and how many ticks were missed.
 #[derive(Debug)]
 pub struct Writer {
     /// Held as long as this is the one who writes.
@@ -34,8 +36,9 @@ pub struct Writer {
     /// The last time that a row told; the server's start before the first.
     now: Timestamp,
     tables: Tables,
-    /// How many dropped rows are already counted as a loss.
-    reported: u64,
+    upkeep: Upkeep,
+    /// What rows may take that wait for the disk.
+    most_bytes: usize,
 }
 
 impl Writer {
@@ -47,7 +50,14 @@ impl Writer {
     pub fn create(folder: &Path, server: &Server) -> Result<Self, RecordingError> {
         make_folder(folder)?;
         if folder.join(MANIFEST).exists() {
-            let there = reader::manifest(folder)?.server;
+            let there = reader::manifest(folder)?;
+            if there.minor > MINOR {
+                return Err(RecordingError::Newer {
+                    folder: folder.to_owned(),
+                    format: format!("{}.{}", there.format, there.minor),
+                });
+            }
+            let there = there.server;
             if format::slug(&there) != format::slug(server) {
                 return Err(RecordingError::OtherServer {
                     folder: folder.to_owned(),
@@ -59,7 +69,9 @@ impl Writer {
         }
         let lock = lock(folder)?;
         write_manifest(folder, server)?;
-        recover(folder)?;
+        // What a merge left that was interrupted, before or after its end.
+        let _ = fs::remove_dir_all(folder.join(merge::ASIDE));
+        recover(folder, &format::slug(server))?;
         let place = Place {
             folder: folder.to_owned(),
             slug: format::slug(server),
@@ -72,7 +84,8 @@ impl Writer {
             is_told: true,
             now: server.started_at,
             tables: Tables::default(),
-            reported: 0,
+            upkeep: Upkeep::default(),
+            most_bytes: Limits::default().waiting,
         })
     }
 
@@ -109,7 +122,12 @@ impl Writer {
                 self.server = server;
                 self.is_told = false;
             }
+            Entry::Limits(limits) => {
+                self.upkeep.retention = limits.retention;
+                self.most_bytes = limits.waiting;
+            }
         }
+        self.tables.shed(self.now, self.most_bytes);
     }
 
     /// Puts what was taken in beyond the reach of a crash of this process.
@@ -130,15 +148,14 @@ impl Writer {
             self.is_told = true;
         }
         let tables = self.tables.all().into_iter();
-        let dropped: u64 = tables.map(Table::dropped).sum();
-        if dropped > self.reported {
-            let lost = Loss {
+        let count: u64 = tables.map(Table::let_go_of_removed).sum();
+        if count > 0 {
+            let removed = Loss {
                 at: self.now,
                 kind: "dropped_rows".into(),
-                count: dropped - self.reported,
+                count,
             };
-            self.reported = dropped;
-            self.tables.losses.push(self.now, lost);
+            self.tables.losses.push(self.now, removed);
         }
         let mut tables = self.tables.all().into_iter();
         tables.try_for_each(|table| table.flush(&mut self.place))
@@ -150,9 +167,16 @@ impl Writer {
     ///
     /// Where the file system refuses; what could not be written stays for the next call.
     pub fn seal(&mut self) -> Result<(), RecordingError> {
-        self.flush()?;
-        let mut tables = self.tables.all().into_iter();
-        tables.try_for_each(Table::seal)
+        let flushed = self.flush();
+        // Also where no more rows could be appended: the next segment may take them.
+        let tables = self.tables.all().into_iter();
+        tables.map(Table::seal).fold(flushed, Result::and)
+    }
+
+    /// Does a piece of what keeps the recording small, and tells whether there is more of it: the
+    /// parts of hours that are over become one, and what is beyond the retention goes.
+    pub fn upkeep(&mut self) -> bool {
+        self.upkeep.step(&mut self.place, self.now)
     }
 
     /// Seals for the last time.
@@ -188,12 +212,14 @@ impl Tables {
     /// Takes in a tick, with its time on each row.
     fn snapshot(&mut self, snapshot: Snapshot) {
         let at = snapshot.tick.at;
-        self.ticks.push(at, snapshot.tick.into());
+        let mut tick = TickRow::from(snapshot.tick);
+        tick.missed = tick.missed.saturating_add(std::mem::take(&mut self.missed));
+        self.ticks.push(at, tick);
         for row in snapshot.sessions {
-            self.sessions.push(at, Stamped { at, row });
+            self.sessions.push(at, SessionRow::new(at, row));
         }
         for row in snapshot.locks {
-            self.locks.push(at, Stamped { at, row });
+            self.locks.push(at, LockRow::new(at, row));
         }
         for row in snapshot.prepared {
             self.prepared.push(at, Stamped { at, row });
@@ -236,6 +262,7 @@ impl Drop for Writer {
 fn write_manifest(folder: &Path, server: &Server) -> Result<(), RecordingError> {
     let manifest = Manifest {
         format: FORMAT.to_owned(),
+        minor: MINOR,
         tool: concat!("pgjam ", env!("CARGO_PKG_VERSION")).to_owned(),
         server: server.clone(),
     };
@@ -268,9 +295,16 @@ fn holds_something(folder: &Path) -> Result<bool, RecordingError> {
 }
 
 /// Makes parts of the segments that a crash has left.
-fn recover(folder: &Path) -> Result<(), RecordingError> {
-    KINDS.iter().try_for_each(|kind| {
-        let left = reader::files(&folder.join(kind.table), segment::EXTENSION);
-        left.iter().try_for_each(|path| (kind.seal)(path))
-    })
+fn recover(folder: &Path, slug: &str) -> Result<(), RecordingError> {
+    for kind in KINDS {
+        for hour in partition::partitions(&folder.join(kind.table), slug) {
+            let mut left = partition::entries(&hour.path);
+            left.retain(|path| {
+                path.extension()
+                    .is_some_and(|known| known == segment::EXTENSION)
+            });
+            left.iter().try_for_each(|path| (kind.seal)(path))?;
+        }
+    }
+    Ok(())
 }

@@ -3,6 +3,8 @@
 //! - Rows are looked at one by one as they come: a hundred thousand statements cost a hundred
 //!   thousand small entries here, and never as many rows at once.
 //! - What was told is remembered, up to a bound; entries beyond it are left out and counted.
+//! - The first look in an hour of the server's clock tells all entries, whether they changed or
+//!   not: what is read of a recording, or left of it, begins with an hour.
 //! - Where a look breaks off, what it was about to tell is told by the next.
 //! - The extension may be missing, be dropped, be made again, or be taken from the role, all in
 //!   mid-flight. Whether it is there is asked in a way that provokes no error.
@@ -176,6 +178,8 @@ struct Seen {
     entries: HashMap<Key, Entry>,
     /// The number of the look.
     look: u32,
+    /// The hour of the last look that was told to its end.
+    hour: Option<i64>,
     /// Nobody knows whether the entries count on from where they were.
     doubtful: bool,
 }
@@ -228,6 +232,7 @@ impl Looking<'_> {
             Told::Counted(row) => row,
         };
         self.counters.at = row.at;
+        let tells_all = self.seen.hour != Some(hour(row.at));
         // What does not count on is told as gone now, and anew by the next look.
         if self.seen.doubtful {
             return;
@@ -245,7 +250,7 @@ impl Looking<'_> {
                 if before.calls > calls {
                     *reset = ("reset_counters", reset.1 + 1);
                 }
-                if (before.calls, before.exec_ms) != (calls, row.exec_ms) {
+                if tells_all || (before.calls, before.exec_ms) != (calls, row.exec_ms) {
                     self.counters.rows.push(row);
                 }
                 *before = now;
@@ -261,6 +266,7 @@ impl Looking<'_> {
     /// Ends the look: what was there and is no more was evicted, or reset.
     fn end(mut self) -> (Counters, Lost) {
         self.is_whole = true;
+        self.seen.hour = Some(hour(self.counters.at));
         let look = self.seen.look;
         let at = self.counters.at;
         let mut gone = 0;
@@ -291,6 +297,11 @@ impl Looking<'_> {
         self.lost[2] = (kind, gone);
         (std::mem::take(&mut self.counters), self.lost)
     }
+}
+
+/// Gives the hour that a time lies in.
+fn hour(at: Timestamp) -> i64 {
+    at.as_micros().div_euclid(3_600_000_000)
 }
 
 impl Drop for Looking<'_> {
@@ -344,6 +355,16 @@ mod tests {
         assert_eq!(look(&mut seen, &[(1, 6)]), [(2, None)]);
         assert_eq!(look(&mut seen, &[(1, 6)]), []);
         assert_eq!(look(&mut seen, &[(1, 6), (2, 1)]), [(2, Some(1))]);
+    }
+
+    #[test]
+    fn the_first_look_in_an_hour_tells_everything() {
+        let mut seen = Seen::default();
+        look(&mut seen, &[(1, 5), (2, 7)]);
+        assert_eq!(look(&mut seen, &[(1, 5), (2, 7)]), []);
+        seen.hour = Some(-1);
+        assert_eq!(look(&mut seen, &[(1, 5), (2, 7)]).len(), 2);
+        assert_eq!(look(&mut seen, &[(1, 5), (2, 7)]), []);
     }
 
     #[test]

@@ -369,7 +369,7 @@ pub struct StatementCounters {
 }
 
 /// A statement as it is kept: normalised, without literals.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StatementText {
     /// What rows name it by.
     pub id: StatementId,
@@ -384,7 +384,7 @@ pub struct StatementText {
 }
 
 /// What an oid means, and what hangs on it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Name {
     /// `database`, `role`, `relation` or `foreignkey`.
     pub kind: NameKind,

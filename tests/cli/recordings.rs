@@ -101,6 +101,22 @@ fn a_torn_part_is_a_loss_that_the_report_counts() {
 }
 
 #[test]
+fn a_report_may_be_of_the_last_moment_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let recording = record(folder.path());
+    let ticks = |more: &[&str]| {
+        let args = ["report", recording.to_str().unwrap(), "--format", "json"];
+        let verdict = pgjam(&[&args, more].concat()).well().json(DIAGNOSIS);
+        verdict["window"]["ticks"].as_u64().unwrap()
+    };
+    let all = ticks(&[]);
+    assert_eq!(ticks(&["--last", "1h"]), all);
+    assert_eq!(ticks(&["--from", "2020-01-01T00:00:00Z"]), all);
+    let last = ticks(&["--last", "1s"]);
+    assert!((5..all).contains(&last), "{last} of {all}");
+}
+
+#[test]
 fn a_report_goes_into_the_files_that_were_named() {
     let folder = tempfile::tempdir().unwrap();
     let recording = record(folder.path());

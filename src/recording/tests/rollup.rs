@@ -43,6 +43,7 @@ fn minute(second: i64) -> RolledUp {
             ticks: 600,
             missed: 1,
             span_us: Span::from_secs(59),
+            watched_us: Span::from_secs(58),
             server_us: Span::from_millis(300),
             blocked: 17,
             counted: Some(looked),
@@ -124,9 +125,9 @@ fn charges_and_edges_lie_beside_the_samples() {
 
 /// Reads the rows of the one part that a table has.
 fn rows<R: Row>(folder: &Path) -> Vec<R> {
-    let parts = crate::recording::reader::files(&folder.join(R::TABLE), "parquet");
+    let parts = parts(&folder.join(R::TABLE));
     let [part] = &parts[..] else {
         panic!("not one part: {parts:?}")
     };
-    crate::recording::format::decode(std::fs::File::open(part).unwrap()).unwrap()
+    format::decode(fs::File::open(part).unwrap(), Window::ALL).unwrap()
 }

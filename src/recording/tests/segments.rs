@@ -22,7 +22,7 @@ fn killed(snapshots: &[Snapshot]) -> tempfile::TempDir {
     left
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let there = to.join(entry.file_name());

@@ -1,0 +1,142 @@
+//! The parts of an hour that is over become one.
+//!
+//! - One step handles one part, so that whoever writes is never long away from what comes in.
+//! - The new part is made beside the recording. Then the hour's folder and the one with the new
+//!   part change places, which is one operation of the file system: at no moment does anybody
+//!   see rows twice, or not at all. Where there is no such operation the parts stay as they are.
+//! - What cannot be read is not merged: such an hour stays as it is.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use super::RecordingError;
+use super::files::{io, make_folder};
+use super::format::{self, Groups};
+use super::partition;
+use super::rows::Row;
+use super::window::Window;
+
+/// Where new parts are made, beside the tables.
+pub(super) const ASIDE: &str = ".merging";
+
+/// So many rows make a row group: few enough to be sorted in a few megabytes.
+const GROUP: usize = 32_768;
+
+/// A merge on its way, whatever its rows are.
+pub(super) trait Merging: fmt::Debug + Send {
+    /// Goes on for one part; tells whether there is more to do.
+    fn step(&mut self) -> Result<bool, RecordingError>;
+}
+
+/// The merge of one partition.
+pub(super) struct Merge<R> {
+    partition: PathBuf,
+    /// The new part, in the folder that will take the place of the partition's.
+    part: PathBuf,
+    /// What the partition held when this began.
+    files: Vec<PathBuf>,
+    /// How many of them are read.
+    done: usize,
+    rows: Vec<R>,
+    groups: Option<Groups<R, File>>,
+}
+
+impl<R> fmt::Debug for Merge<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Merge");
+        shown
+            .field("partition", &self.partition)
+            .field("done", &self.done);
+        shown.finish_non_exhaustive()
+    }
+}
+
+/// How a merge begins, whatever its rows are: in a recording, of a partition, into a name.
+pub(super) type Begin = fn(&Path, &Path, &str) -> Result<Box<dyn Merging>, RecordingError>;
+
+/// Begins to merge a partition into a part of some name.
+pub(super) fn begin<R: Row>(
+    folder: &Path,
+    partition: &Path,
+    name: &str,
+) -> Result<Box<dyn Merging>, RecordingError> {
+    let aside = folder.join(ASIDE);
+    let _ = fs::remove_dir_all(&aside);
+    make_folder(&aside.join("hr"))?;
+    let part = aside.join("hr").join(name);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let file = options.open(&part).map_err(io(&part))?;
+    Ok(Box::new(Merge::<R> {
+        partition: partition.to_owned(),
+        part,
+        files: partition::entries(partition),
+        done: 0,
+        rows: Vec::new(),
+        groups: Some(Groups::new(file)?),
+    }))
+}
+
+impl<R: Row> Merging for Merge<R> {
+    fn step(&mut self) -> Result<bool, RecordingError> {
+        let Some(groups) = &mut self.groups else {
+            return Ok(false);
+        };
+        if let Some(path) = self.files.get(self.done) {
+            self.done += 1;
+            let file = File::open(path).map_err(io(path))?;
+            let rows = format::decode::<R>(file, Window::ALL);
+            self.rows.extend(rows.ok_or_else(|| unreadable(path))?);
+            while self.rows.len() >= GROUP {
+                let rest = self.rows.split_off(GROUP);
+                groups.write(self.rows.iter().collect())?;
+                self.rows = rest;
+            }
+            return Ok(true);
+        }
+        if !self.rows.is_empty() {
+            groups.write(self.rows.iter().collect())?;
+            self.rows = Vec::new();
+        }
+        if let Some(groups) = self.groups.take() {
+            let file = groups.finish()?;
+            file.sync_all().map_err(io(&self.part))?;
+            self.exchange()?;
+        }
+        Ok(false)
+    }
+}
+
+impl<R> Merge<R> {
+    /// Puts the new part in the place of the old ones.
+    fn exchange(&self) -> Result<(), RecordingError> {
+        let (Some(new), Some(aside)) = (self.part.parent(), self.part.ancestors().nth(2)) else {
+            return Ok(());
+        };
+        // What came late would be lost; the next merge has it.
+        if partition::entries(&self.partition) == self.files {
+            renameat_with(CWD, new, CWD, &self.partition, RenameFlags::EXCHANGE)
+                .map_err(|error| io(&self.partition)(error.into()))?;
+            // What was declared in that very moment is in the old folder now.
+            for late in partition::entries(new) {
+                let there = self.partition.join(late.file_name().unwrap_or_default());
+                if !self.files.contains(&there) {
+                    fs::rename(&late, &there).map_err(io(&late))?;
+                }
+            }
+            for changed in [&self.partition, new].into_iter().filter_map(Path::parent) {
+                let synced = File::open(changed).and_then(|folder| folder.sync_all());
+                synced.map_err(io(changed))?;
+            }
+        }
+        fs::remove_dir_all(aside).map_err(io(aside))
+    }
+}
+
+fn unreadable(path: &Path) -> RecordingError {
+    io(path)(std::io::Error::other("no readable part"))
+}

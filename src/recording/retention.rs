@@ -1,0 +1,144 @@
+//! What may stay: by bytes and by age, samples and sums of minutes apart.
+//!
+//! - What is planned is a value: nothing here touches a file.
+//! - Whole hours go, the oldest first, and never the hour that is being written.
+//! - Texts and names stay: whatever is left may refer to them, and each is written once.
+
+use crate::time::Span;
+
+const HOUR: i64 = 3_600_000_000;
+
+/// How much may be kept; none is without a bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Bytes of samples: what was seen at ticks, and what was charged then.
+    pub raw_bytes: Option<u64>,
+    /// Their age.
+    pub raw_age: Option<Span>,
+    /// Bytes of the sums of minutes, and of what was told, seen to happen and lost.
+    pub rollup_bytes: Option<u64>,
+    /// Their age.
+    pub rollup_age: Option<Span>,
+}
+
+/// What a table's rows are, as far as it concerns how long they stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Class {
+    /// Samples.
+    Raw,
+    /// Sums of minutes.
+    Rollup,
+    /// What both refer to.
+    Kept,
+}
+
+/// An hour of the tables of one class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) class: Class,
+    /// Hours since the Unix epoch.
+    pub(super) hour: i64,
+    pub(super) bytes: u64,
+}
+
+/// Says which hours of which class are to go, the oldest first, in the hour `now`.
+pub(super) fn plan(held: &[Held], retention: Retention, now: i64) -> Vec<(Class, i64)> {
+    let mut gone = Vec::new();
+    for (class, bytes, age) in [
+        (Class::Raw, retention.raw_bytes, retention.raw_age),
+        (Class::Rollup, retention.rollup_bytes, retention.rollup_age),
+    ] {
+        let of_class = held.iter().filter(|held| held.class == class);
+        let mut hours: Vec<&Held> = of_class.collect();
+        hours.sort_by_key(|held| held.hour);
+        let mut left: u64 = hours.iter().map(|held| held.bytes).sum();
+        for held in hours.into_iter().filter(|held| held.hour < now) {
+            // An hour is as old as its last moment.
+            let old = (now - held.hour - 1).saturating_mul(HOUR);
+            if age.is_some_and(|age| old >= age.as_micros())
+                || bytes.is_some_and(|most| left > most)
+            {
+                gone.push((class, held.hour));
+                left -= held.bytes;
+            }
+        }
+    }
+    gone
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_000;
+
+    fn held(class: Class, hour: i64, bytes: u64) -> Held {
+        Held { class, hour, bytes }
+    }
+
+    /// Ten hours of each class up to the one that is being written, ten bytes each.
+    fn ten() -> Vec<Held> {
+        let hours = (NOW - 9..=NOW).rev();
+        let classes = [Class::Kept, Class::Rollup, Class::Raw];
+        hours
+            .flat_map(|hour| classes.map(|class| held(class, hour, 10)))
+            .collect()
+    }
+
+    fn check(retention: Retention, expected: &[(Class, i64)]) {
+        let gone = plan(&ten(), retention, NOW);
+        let gone: Vec<(Class, i64)> = gone
+            .iter()
+            .map(|(class, hour)| (*class, hour - NOW))
+            .collect();
+        assert_eq!(gone, expected);
+    }
+
+    #[test]
+    fn without_bounds_everything_stays() {
+        check(Retention::default(), &[]);
+    }
+
+    #[test]
+    fn the_oldest_hours_go_until_the_rest_has_room() {
+        let retention = Retention {
+            raw_bytes: Some(75),
+            rollup_bytes: Some(90),
+            ..Retention::default()
+        };
+        let expected = [
+            (Class::Raw, -9),
+            (Class::Raw, -8),
+            (Class::Raw, -7),
+            (Class::Rollup, -9),
+        ];
+        check(retention, &expected);
+    }
+
+    #[test]
+    fn an_hour_goes_when_its_last_moment_is_old_enough() {
+        let retention = Retention {
+            raw_age: Some(Span::from_micros(7 * HOUR)),
+            rollup_age: Some(Span::from_micros(8 * HOUR + 1)),
+            ..Retention::default()
+        };
+        check(retention, &[(Class::Raw, -9), (Class::Raw, -8)]);
+    }
+
+    #[test]
+    fn the_hour_that_is_being_written_stays_and_so_do_later_ones() {
+        let mut all = ten();
+        all.push(held(Class::Raw, NOW + 5, 10));
+        let retention = Retention {
+            raw_bytes: Some(0),
+            raw_age: Some(Span::ZERO),
+            ..Retention::default()
+        };
+        let gone = plan(&all, retention, NOW);
+        assert_eq!(gone.len(), 9);
+        assert!(
+            gone.iter()
+                .all(|(class, hour)| *class == Class::Raw && *hour < NOW)
+        );
+    }
+}

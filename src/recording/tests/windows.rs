@@ -1,0 +1,155 @@
+//! Pieces of a recording: those that are read, and those that may stay.
+
+use super::*;
+
+const HOUR: i64 = 3_600_000_000;
+
+/// A tick in each of some hours, with a text, a name and a declared event in the first.
+fn hours(folder: &Path, count: i64) -> Writer {
+    let mut writer = Writer::create(folder, &server()).unwrap();
+    for hour in 0..count {
+        writer.take(snapshot(hour * HOUR, 3).into());
+        if hour == 0 {
+            let of = recording();
+            writer.take(Entry::Statement(of.statements[0].clone()));
+            writer.take(Entry::Name(of.names[0].clone()));
+            writer.take(Entry::Declared(of.declared[0].clone()));
+        }
+        writer.seal().unwrap();
+    }
+    writer
+}
+
+fn ticks(recording: &Recording) -> Vec<i64> {
+    let ticks = recording.snapshots.iter();
+    ticks
+        .map(|seen| (seen.tick.at.as_micros() - START) / HOUR)
+        .collect()
+}
+
+#[test]
+fn a_window_has_its_rows_and_what_they_refer_to() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(hours(folder.path(), 30));
+    let window = Window {
+        from: at(25 * HOUR),
+        to: at(27 * HOUR),
+    };
+    let read = Recording::open_within(folder.path(), window).unwrap();
+    assert_eq!(ticks(&read), [25, 26, 27]);
+    assert_eq!(read.snapshots[1], snapshot(26 * HOUR, 3));
+    assert_eq!((read.statements.len(), read.names.len()), (1, 1));
+    assert_eq!((read.declared.len(), read.losses.len()), (0, 0));
+}
+
+#[test]
+fn other_hours_are_not_even_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(hours(folder.path(), 4));
+    for part in &parts(&folder.path().join("sessions"))[..2] {
+        fs::write(part, "torn").unwrap();
+    }
+    let window = Window::last(folder.path(), Span::from_micros(HOUR)).unwrap();
+    let read = Recording::open_within(folder.path(), window).unwrap();
+    assert_eq!((ticks(&read), read.losses), (vec![2, 3], vec![]));
+}
+
+#[test]
+fn within_an_hour_a_window_is_exact_to_the_microsecond() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = Writer::create(folder.path(), &server()).unwrap();
+    for micros in 0..10 {
+        writer.take(snapshot(micros, 2).into());
+    }
+    writer.flush().unwrap();
+    let window = Window {
+        from: at(3),
+        to: at(5),
+    };
+    for _ in 0..2 {
+        let read = Recording::open_within(folder.path(), window).unwrap();
+        assert_eq!(read.snapshots, [3, 4, 5].map(|micros| snapshot(micros, 2)));
+        assert_eq!(read.losses, []);
+        // Of the segment, then of the part.
+        writer.seal().unwrap();
+    }
+}
+
+#[test]
+fn more_than_fits_is_refused_with_what_would_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(hours(folder.path(), 10));
+    // Four rows an hour: three sessions and a lock.
+    let refused = Recording::open_bounded(folder.path(), Window::ALL, 20).unwrap_err();
+    let RecordingError::TooLarge { rows, fits, .. } = refused else {
+        panic!("{refused}")
+    };
+    assert_eq!((rows, fits), (40, Span::from_secs(5 * 3_600)));
+    let window = Window::last(folder.path(), fits).unwrap();
+    let read = Recording::open_bounded(folder.path(), window, 30).unwrap();
+    assert_eq!(ticks(&read), [4, 5, 6, 7, 8, 9]);
+    let fitting = Window::fitting(folder.path()).unwrap();
+    assert_eq!(fitting, (Window::ALL, None));
+}
+
+#[test]
+fn hours_that_may_not_stay_go_and_what_the_rest_refers_to_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = hours(folder.path(), 30);
+    let before = Recording::open(folder.path()).unwrap();
+    writer.take(Entry::Limits(Limits {
+        retention: Retention {
+            raw_age: Some(Span::from_micros(3 * HOUR)),
+            ..Retention::default()
+        },
+        ..Limits::default()
+    }));
+    while writer.upkeep() {}
+    let read = Recording::open(folder.path()).unwrap();
+    assert_eq!(ticks(&read), [26, 27, 28, 29]);
+    assert_eq!(read.snapshots, before.snapshots[26..]);
+    assert_eq!(
+        (&read.statements, &read.names),
+        (&before.statements, &before.names)
+    );
+    assert_eq!(
+        (&read.declared, &read.losses),
+        (&before.declared, &before.losses)
+    );
+    assert!(!folder.path().join(".merging").exists());
+    let days = fs::read_dir(folder.path().join("sessions/server=7312345678901234567"));
+    assert_eq!(days.unwrap().count(), 1, "empty days go too");
+}
+
+#[test]
+fn whoever_reads_while_hours_go_sees_no_tick_without_its_sessions() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = hours(folder.path(), 20);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let read = Recording::open(folder.path()).unwrap();
+                assert!(read.snapshots.iter().all(|seen| seen.sessions.len() == 3));
+                assert_eq!(read.losses, []);
+            }
+        });
+        for hours in (0..19).rev() {
+            // Each at another time, so that it is looked again whether there is too much.
+            let mut late = snapshot(20 * HOUR + (20 - hours) * 300_000_000, 3);
+            late.tick.missed = 0;
+            writer.take(late.into());
+            writer.take(Entry::Limits(Limits {
+                retention: Retention {
+                    raw_age: Some(Span::from_micros(hours * HOUR)),
+                    ..Retention::default()
+                },
+                ..Limits::default()
+            }));
+            writer.seal().unwrap();
+            writer.upkeep();
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        reader.join().unwrap();
+    });
+}

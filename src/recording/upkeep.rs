@@ -1,0 +1,155 @@
+//! What a writer does beside writing: it merges the parts of hours that are over, and makes room.
+//!
+//! It goes in short steps between the flushes. What fails is left as it is, which loses nothing
+//! but room, until the next writer tries again.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::buffer::Place;
+use super::merge::{ASIDE, Merging};
+use super::partition::{self, Partition, hour_of};
+use super::retention::{self, Class, Held, Retention};
+use super::segment;
+use super::tables::{KINDS, Kind};
+use crate::time::{Span, Timestamp};
+
+/// How often it is looked whether there is too much.
+const MAKE_ROOM_EVERY: Span = Span::from_secs(300);
+
+/// What is to be done, and what is being done.
+#[derive(Debug, Default)]
+pub(super) struct Upkeep {
+    pub(super) retention: Retention,
+    /// When room was last made.
+    made_room: Option<Timestamp>,
+    /// The hour for which this was planned.
+    hour: Option<i64>,
+    waiting: VecDeque<(&'static Kind, PathBuf)>,
+    merging: Option<(PathBuf, Box<dyn Merging>)>,
+    given_up: HashSet<PathBuf>,
+}
+
+impl Upkeep {
+    /// Does a piece of the work, at `now` by the server's clock; tells whether there is more.
+    pub(super) fn step(&mut self, place: &mut Place, now: Timestamp) -> bool {
+        let hour = hour_of(now);
+        if self.merging.is_none() && self.made_room.is_none_or(|last| is_time(last, now)) {
+            self.made_room = Some(now);
+            make_room(place, self.retention, hour);
+        }
+        if self.hour != Some(hour) {
+            self.hour = Some(hour);
+            self.waiting = self.unmerged(place, hour);
+        }
+        if let Some((partition, merging)) = &mut self.merging {
+            match merging.step() {
+                Ok(true) => return true,
+                Ok(false) => {}
+                Err(_) => {
+                    self.given_up.insert(partition.clone());
+                }
+            }
+            self.merging = None;
+        } else if let Some((kind, partition)) = self.waiting.pop_front() {
+            let name = place.next_name();
+            match (kind.merge)(&place.folder, &partition, &name) {
+                Ok(merging) => self.merging = Some((partition, merging)),
+                Err(_) => {
+                    self.given_up.insert(partition);
+                }
+            }
+        }
+        self.merging.is_some() || !self.waiting.is_empty()
+    }
+
+    /// Finds what can be merged: hours that are over and have several parts, and no segment.
+    fn unmerged(&self, place: &Place, now: i64) -> VecDeque<(&'static Kind, PathBuf)> {
+        let mut found = VecDeque::new();
+        for kind in KINDS {
+            for Partition { hour, path } in
+                partition::partitions(&place.folder.join(kind.table), &place.slug)
+            {
+                let files = partition::entries(&path);
+                let is_part = |path: &PathBuf| segment::part_of(path) == *path;
+                let wanted = hour < now && files.len() > 1 && files.iter().all(is_part);
+                if wanted && !self.given_up.contains(&path) {
+                    found.push_back((kind, path));
+                }
+            }
+        }
+        found
+    }
+}
+
+fn is_time(last: Timestamp, now: Timestamp) -> bool {
+    // Also where the clock was set back.
+    now < last || now.since(last) >= MAKE_ROOM_EVERY
+}
+
+/// Removes the hours that may not stay.
+///
+/// Ticks go first: whoever reads meanwhile takes an hour without ticks for none. A folder leaves
+/// the recording in one operation, before its files go.
+fn make_room(place: &Place, retention: Retention, now: i64) {
+    if retention == Retention::default() {
+        return;
+    }
+    let mut held = Vec::new();
+    for kind in KINDS {
+        for Partition { hour, path } in hours(place, kind) {
+            let files = partition::entries(&path);
+            let sizes = files.iter().filter_map(|file| fs::metadata(file).ok());
+            held.push(Held {
+                class: kind.class,
+                hour,
+                bytes: sizes.map(|about| about.len()).sum(),
+            });
+        }
+    }
+    let gone = retention::plan(&sum(held), retention, now);
+    let mut kinds: Vec<&Kind> = KINDS.iter().collect();
+    kinds.sort_by_key(|kind| kind.table != "ticks");
+    for (class, hour) in gone {
+        for kind in kinds.iter().filter(|kind| kind.class == class) {
+            let path = place.folder.join(kind.table);
+            remove(
+                &place.folder,
+                &path.join(partition::place(&place.slug, hour)),
+            );
+        }
+    }
+}
+
+fn hours(place: &Place, kind: &Kind) -> Vec<Partition> {
+    partition::partitions(&place.folder.join(kind.table), &place.slug)
+}
+
+/// Adds up the tables of an hour.
+fn sum(tables: Vec<Held>) -> Vec<Held> {
+    let mut sums: BTreeMap<(Class, i64), u64> = BTreeMap::new();
+    for held in tables {
+        *sums.entry((held.class, held.hour)).or_default() += held.bytes;
+    }
+    let hours = sums.into_iter();
+    hours
+        .map(|((class, hour), bytes)| Held { class, hour, bytes })
+        .collect()
+}
+
+/// Takes an hour of a table out; what fails is tried again.
+fn remove(folder: &Path, partition: &Path) {
+    let aside = folder.join(ASIDE);
+    if super::files::make_folder(&aside).is_err() {
+        return;
+    }
+    let gone = aside.join("gone");
+    let _ = fs::remove_dir_all(&gone);
+    if fs::rename(partition, &gone).is_ok() {
+        let _ = fs::remove_dir_all(&gone);
+        // A day without hours goes too; one that has some refuses.
+        let _ = partition.parent().map(fs::remove_dir);
+    }
+    let _ = fs::remove_dir(&aside);
+}

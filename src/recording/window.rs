@@ -1,0 +1,146 @@
+//! Which part of a recording to read, so that weeks of it need not fit in memory.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
+
+use super::partition::{self, Partition};
+use super::rows::Row;
+use super::seen::{LockRow, SessionRow};
+use super::{RecordingError, format, reader};
+use crate::time::{Span, Timestamp};
+
+/// So many rows of sessions and locks are read at once: about a gigabyte.
+pub(super) const MOST_ROWS: u64 = 4_000_000;
+
+/// What a row of a segment takes, about.
+const SEGMENT_ROW_BYTES: u64 = 200;
+
+const HOUR: i64 = 3_600_000_000;
+
+/// A stretch of time, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Nothing before this.
+    pub from: Timestamp,
+    /// Nothing after this.
+    pub to: Timestamp,
+}
+
+impl Window {
+    /// All of it.
+    pub const ALL: Self = Self {
+        from: Timestamp::from_micros(i64::MIN),
+        to: Timestamp::from_micros(i64::MAX),
+    };
+
+    /// Gives the last piece of a recording, counted back from its last tick.
+    ///
+    /// # Errors
+    ///
+    /// As [`Recording::open`](super::Recording::open).
+    pub fn last(folder: &Path, span: Span) -> Result<Self, RecordingError> {
+        let slug = format::slug(&reader::manifest(folder)?.server);
+        let last = reader::last_tick(folder, &slug);
+        let from = last.map_or(Self::ALL.from, |last| last - span);
+        Ok(Self { from, ..Self::ALL })
+    }
+
+    /// Gives all of a recording, or, if that is too much to read at once, as much of its end as
+    /// is not, and how long that is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Recording::open`](super::Recording::open).
+    pub fn fitting(folder: &Path) -> Result<(Self, Option<Span>), RecordingError> {
+        match size(folder, Self::ALL, MOST_ROWS)? {
+            Size::Fits => Ok((Self::ALL, None)),
+            Size::TooLarge { fits, .. } => Ok((Self::last(folder, fits)?, Some(fits))),
+        }
+    }
+
+    /// Tells whether a time lies in it.
+    #[must_use]
+    pub const fn holds(self, at: Timestamp) -> bool {
+        self.from.as_micros() <= at.as_micros() && at.as_micros() <= self.to.as_micros()
+    }
+
+    /// Tells whether an hour has a piece of it.
+    pub(super) const fn touches(self, hour: i64) -> bool {
+        partition::hour_of(self.from) <= hour && hour <= partition::hour_of(self.to)
+    }
+
+    /// Tells how much of an hour it covers.
+    fn share_of(self, hour: i64) -> f64 {
+        let start = hour.saturating_mul(HOUR);
+        let from = self.from.as_micros().max(start);
+        let to = self.to.as_micros().min(start.saturating_add(HOUR));
+        (to.saturating_sub(from).max(0) as f64 / HOUR as f64).min(1.0)
+    }
+}
+
+/// Whether a window can be read at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Size {
+    Fits,
+    TooLarge {
+        rows: u64,
+        /// So long a one at the end of the recording would fit.
+        fits: Span,
+    },
+}
+
+/// Weighs a window by what its files say that they hold, without reading their rows.
+pub(super) fn size(folder: &Path, window: Window, most: u64) -> Result<Size, RecordingError> {
+    let slug = format::slug(&reader::manifest(folder)?.server);
+    let mut hours: std::collections::BTreeMap<i64, f64> = std::collections::BTreeMap::new();
+    for table in [SessionRow::TABLE, LockRow::TABLE] {
+        let all = partition::partitions(&folder.join(table), &slug);
+        for Partition { hour, path } in all.iter().filter(|hour| window.touches(hour.hour)) {
+            let rows: u64 = partition::files_in(path)
+                .iter()
+                .map(|file| rows_in(file))
+                .sum();
+            *hours.entry(*hour).or_default() += rows as f64 * window.share_of(*hour);
+        }
+    }
+    let rows: f64 = hours.values().sum();
+    if rows <= most as f64 {
+        return Ok(Size::Fits);
+    }
+    let mut room = most as f64;
+    let mut fits = 0.0;
+    for rows in hours.values().rev() {
+        let share = (room / rows).min(1.0);
+        fits += share;
+        room -= rows * share;
+        if share < 1.0 {
+            break;
+        }
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "hours of a recording, in minutes"
+    )]
+    let minutes = ((fits * 60.0) as i64).max(1);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count of rows"
+    )]
+    let rows = rows as u64;
+    let fits = Span::from_secs(minutes * 60);
+    Ok(Size::TooLarge { rows, fits })
+}
+
+/// Tells how many rows a file has; of a segment, about.
+fn rows_in(path: &Path) -> u64 {
+    if path.extension().is_some_and(|known| known == "parquet") {
+        let file = File::open(path).ok();
+        let reader = file.and_then(|file| SerializedFileReader::new(file).ok());
+        let rows = reader.map_or(0, |reader| reader.metadata().file_metadata().num_rows());
+        return u64::try_from(rows).unwrap_or(0);
+    }
+    fs::metadata(path).map_or(0, |about| about.len() / SEGMENT_ROW_BYTES)
+}
