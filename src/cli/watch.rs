@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cli::args::{Event, WatchArgs};
+use crate::cli::args::WatchArgs;
 use crate::cli::exit::Failure;
 use crate::cli::screen::{Progress, Screen};
+use crate::cli::typed::Event;
 use crate::daemon::watch::{Audience, Reached, Watch};
 use crate::doctor::Checkup;
 use crate::graph::WaitGraph;

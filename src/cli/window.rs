@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::args::{duration, time};
 use crate::cli::exit::Failure;
 use crate::cli::screen::Screen;
+use crate::cli::typed::{duration, time};
 use crate::recording::Window;
 use crate::time::{Span, Timestamp};
 
