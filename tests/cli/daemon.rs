@@ -282,7 +282,7 @@ fn a_standard_error_that_takes_nothing_holds_nobody_up() {
         let configured = Configured::new(&[("prod", &dsn)]);
         let (reader, mut writer) = std::io::pipe().unwrap();
         // As full as a pipe can be.
-        writer.write_all(&[b'.'; 65_536]).unwrap();
+        writer.write_all(&vec![b'.'; 65_536]).unwrap();
         let reader = (!is_closed).then_some(reader);
         let mut watch = Command::new(env!("CARGO_BIN_EXE_pgjam"))
             .args(["record", "--config"])
