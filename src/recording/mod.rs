@@ -214,7 +214,7 @@ pub enum RecordingError {
     },
     /// More than fits in memory.
     #[error(
-        "{} holds about {rows} rows of sessions and locks for that time, too many to read at \
+        "{} holds about {rows} rows for that time, too many to read at \
          once; name a window of at most {fits}",
         folder.display()
     )]

@@ -14,10 +14,12 @@ use super::seen::{self, LockRow, SessionRow};
 use super::tables::KINDS;
 use super::window::{self, MOST_ROWS, Size, Window};
 use super::{Recording, RecordingError};
+use crate::pg::QueryId;
 use crate::sample::{
     Counters, Loss, Name, Prepared, SafeSnapshotWait, Session, Snapshot, StatementCounters,
     StatementText, Surroundings,
 };
+use crate::statement::StatementId;
 use crate::time::Timestamp;
 
 impl Recording {
@@ -43,11 +45,12 @@ impl Recording {
         Self::open_bounded(folder, window, MOST_ROWS)
     }
 
-    pub(super) fn open_bounded(
-        folder: &Path,
-        window: Window,
-        most: u64,
-    ) -> Result<Self, RecordingError> {
+    /// Reads a window that has about so many rows at most; see [`Recording::open_within`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Recording::open_within`].
+    pub fn open_bounded(folder: &Path, window: Window, most: u64) -> Result<Self, RecordingError> {
         let manifest = manifest(folder)?;
         if let Size::TooLarge { rows, fits } = window::size(folder, window, most)? {
             let folder = folder.to_owned();
@@ -63,11 +66,15 @@ impl Recording {
         };
         let (snapshots, orphans) = snapshots(&mut parts);
         let counters = counters(&mut parts);
-        let mut statements: Vec<StatementText> = last_of_each(parts.until_the_end());
+        let first = snapshots.first().map(|snapshot| snapshot.tick.at);
+        let minutes = minutes(&mut parts, first);
+        let mentioned = Mentioned::by(&snapshots, &counters, &minutes);
+        let is_of_use = |text: &StatementText| window == Window::ALL || mentioned.has(text);
+        let mut statements = last_of_each(parts.until_the_end(is_of_use));
         for statement in &mut statements {
             parts.intern(&mut statement.text);
         }
-        let names: Vec<Name> = last_of_each(parts.until_the_end());
+        let names: Vec<Name> = last_of_each(parts.until_the_end(|_| true));
         let declared = parts.rows();
         let events = parts.rows();
         let surroundings = Surroundings {
@@ -77,8 +84,6 @@ impl Recording {
             horizons: parts.rows(),
             settings: parts.rows(),
         };
-        let first = snapshots.first().map(|snapshot| snapshot.tick.at);
-        let minutes = minutes(&mut parts, first);
         let mut losses: Vec<Loss> = parts.rows();
         let at = snapshots
             .last()
@@ -258,6 +263,36 @@ fn counters(parts: &mut Parts<'_>) -> Vec<Counters> {
     looks.into_values().collect()
 }
 
+/// The statements that rows mention: of weeks of texts, a window needs few.
+struct Mentioned {
+    statements: HashSet<StatementId>,
+    queries: HashSet<QueryId>,
+}
+
+impl Mentioned {
+    fn by(snapshots: &[Snapshot], counters: &[Counters], minutes: &[RolledUp]) -> Self {
+        let sessions = || snapshots.iter().flat_map(|seen| &seen.sessions);
+        let accounts = minutes.iter().flat_map(|rolled| &rolled.cells);
+        let charged = accounts.flat_map(|Charge { account, .. }| {
+            let of = [account.statement, account.blocker_statement];
+            of.into_iter().chain([account.through_statement]).flatten()
+        });
+        let ran = sessions().filter_map(|session| session.statement);
+        let counted = counters.iter().flat_map(|look| &look.rows);
+        let counted = counted.chain(minutes.iter().flat_map(|rolled| &rolled.counters));
+        let running = sessions().filter_map(|session| session.query_id);
+        Self {
+            statements: ran.chain(charged).collect(),
+            queries: counted.map(|row| row.query_id).chain(running).collect(),
+        }
+    }
+
+    fn has(&self, text: &StatementText) -> bool {
+        let is_counted = |id| self.queries.contains(&id);
+        self.statements.contains(&text.id) || text.query_id.is_some_and(is_counted)
+    }
+}
+
 /// Keeps the last one of rows that say the same, in their order.
 fn last_of_each<R: Eq + Hash + Clone>(mut rows: Vec<R>) -> Vec<R> {
     let mut seen = HashSet::new();
@@ -349,14 +384,14 @@ impl Parts<'_> {
 
     /// Reads what a table of rows without time has up to the end of the window, in the order of
     /// writing: each text and name is written once, whoever mentions it later.
-    fn until_the_end<R: Row>(&mut self) -> Vec<R> {
+    fn until_the_end<R: Row>(&mut self, is_of_use: impl Fn(&R) -> bool) -> Vec<R> {
         let end = hour_of(self.window.to);
         let mut rows = Vec::new();
         for Partition { hour, path } in partitions(&self.folder.join(R::TABLE), &self.slug) {
             if hour <= end {
                 let read = partition::read(&path, self.window);
                 self.unreadable += read.unreadable;
-                rows.extend(read.rows);
+                rows.extend(read.rows.into_iter().filter(&is_of_use));
             }
         }
         rows

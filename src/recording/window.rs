@@ -9,9 +9,18 @@ use super::partition::{self, Partition};
 use super::rows::Row;
 use super::seen::{LockRow, SessionRow};
 use super::{RecordingError, format, reader};
+use crate::sample::{StatementCounters, TableCounters};
 use crate::time::{Span, Timestamp};
 
-/// So many rows of sessions and locks are read at once: about a gigabyte.
+/// The tables that make a window large.
+const LARGE: [&str; 4] = [
+    SessionRow::TABLE,
+    LockRow::TABLE,
+    StatementCounters::TABLE,
+    TableCounters::TABLE,
+];
+
+/// So many rows of these are read at once: about a gigabyte.
 pub(super) const MOST_ROWS: u64 = 4_000_000;
 
 /// What a row of a segment takes, about.
@@ -95,7 +104,7 @@ pub(super) enum Size {
 pub(super) fn size(folder: &Path, window: Window, most: u64) -> Result<Size, RecordingError> {
     let slug = format::slug(&reader::manifest(folder)?.server);
     let mut hours: std::collections::BTreeMap<i64, f64> = std::collections::BTreeMap::new();
-    for table in [SessionRow::TABLE, LockRow::TABLE] {
+    for table in LARGE {
         let all = partition::partitions(&folder.join(table), &slug);
         for Partition { hour, path } in all.iter().filter(|hour| window.touches(hour.hour)) {
             let rows: u64 = partition::files_in(path)

@@ -17,7 +17,7 @@ use super::health::query;
 use super::problem::Problem;
 use crate::attribution::diagnose_in_words;
 use crate::names::Statements;
-use crate::recording::{Recording, RecordingError};
+use crate::recording::{Recording, RecordingError, Window};
 use crate::report::{Report, json};
 use crate::system::Naming;
 use crate::time::{Span, Timestamp};
@@ -26,8 +26,9 @@ use crate::time::{Span, Timestamp};
 const USUAL: Span = Span::from_secs(600);
 /// The longest window.
 const LONGEST: Span = Span::from_secs(2 * 3_600);
-/// So many sessions' rows are reckoned with at most.
-const ROWS: usize = 400_000;
+/// So many rows are reckoned with at most: each takes some hundred bytes while they are read, and
+/// the watch has to go on beside it.
+const ROWS: u64 = 100_000;
 
 /// What is asked for.
 #[derive(Debug, Deserialize)]
@@ -74,34 +75,25 @@ fn diagnosis(
     naming: &Arc<Naming>,
     with_texts: bool,
 ) -> Result<String, Problem> {
-    let mut recording = Recording::open(folder).map_err(|error| match error {
+    let window = Window { from, to };
+    let recording = Recording::open_bounded(folder, window, ROWS).map_err(|error| match error {
         RecordingError::NotARecording(_) => Problem::later(
             StatusCode::SERVICE_UNAVAILABLE,
             "nothing is recorded yet",
             5,
         ),
+        RecordingError::TooLarge { rows, .. } => {
+            let detail = format!(
+                "the window holds about {rows} rows, more than the {ROWS} that are reckoned \
+                     with here: ask for a shorter one, or run pgjam report"
+            );
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+        }
         error => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     })?;
-    let within = |at: Timestamp| from <= at && at <= to;
-    recording.snapshots.retain(|look| within(look.tick.at));
-    recording.counters.retain(|look| within(look.at));
-    recording.losses.retain(|loss| within(loss.at));
-    recording.declared.retain(|told| within(told.at));
     if recording.snapshots.is_empty() {
         let detail = format!("nobody looked between {from} and {to}");
         return Err(Problem::new(StatusCode::NOT_FOUND, detail));
-    }
-    let rows: usize = recording
-        .snapshots
-        .iter()
-        .map(|look| look.sessions.len())
-        .sum();
-    if rows > ROWS {
-        let detail = format!(
-            "the window holds {rows} rows, more than the {ROWS} that are reckoned with here: \
-             ask for a shorter one, or run pgjam report"
-        );
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
     }
     let statements = Statements::of(&recording.statements);
     let statements = if with_texts {
