@@ -43,6 +43,27 @@ fn a_window_has_its_rows_and_what_they_refer_to() {
 }
 
 #[test]
+fn of_all_texts_a_window_has_those_that_it_mentions() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = hours(folder.path(), 3);
+    let mut other = recording().statements[0].clone();
+    other.id = StatementId(4_711);
+    other.query_id = None;
+    writer.take(Entry::Statement(other));
+    writer.finish().unwrap();
+    let window = Window {
+        from: at(HOUR),
+        to: at(2 * HOUR),
+    };
+    let texts = |read: Recording| read.statements.len();
+    assert_eq!(
+        texts(Recording::open_within(folder.path(), window).unwrap()),
+        1
+    );
+    assert_eq!(texts(Recording::open(folder.path()).unwrap()), 2);
+}
+
+#[test]
 fn other_hours_are_not_even_opened() {
     let folder = tempfile::tempdir().unwrap();
     drop(hours(folder.path(), 4));
