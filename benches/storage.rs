@@ -80,8 +80,9 @@ fn a_year(recorded: &Path, folder: &Path) {
         (one.minute.at, one.minute.until) = (at, at + Span::from_micros(MINUTE));
         one.minute.counted = Some(one.minute.until);
         for cell in &mut one.cells {
-            let factor = rng.random_range(0.5..1.5);
-            let vary = |span: Span| Span::from_micros((span.as_secs_f64() * factor * 1e6) as i64);
+            let percent = rng.random_range(50..150);
+            let dither = rng.random_range(0..1_000);
+            let vary = |span: Span| Span::from_micros(span.as_micros() / 100 * percent + dither);
             (cell.at, cell.spent_us) = (at, vary(cell.spent_us));
             cell.ticks = rng.random_range(1..=2 * cell.ticks.max(1));
             cell.waited_us = cell.waited_us.map(vary);
@@ -96,6 +97,7 @@ fn a_year(recorded: &Path, folder: &Path) {
             sum.wal_bytes += rng.random_range(100..200) * more;
             *row = StatementCounters {
                 at: one.minute.until,
+                exec_ms: sum.exec_ms.floor(),
                 ..*sum
             };
         }
@@ -118,7 +120,7 @@ fn a_year(recorded: &Path, folder: &Path) {
     let year = bytes as f64 * 365.0 / f64::from(1 << 20);
     println!(
         "sums of minutes: {:.1} cells a minute, {:.1} bytes a cell with all beside it, {year:.0} MiB a year",
-        f64::from(cells as u32) / 1_440.0,
+        cells as f64 / 1_440.0,
         bytes as f64 / cells as f64,
     );
     for (table, bytes) in tables.iter().filter(|(_, bytes)| **bytes > 10_000) {

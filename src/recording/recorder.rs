@@ -236,7 +236,7 @@ fn write(
         } else {
             seal = now + SEAL_EVERY;
             seals += 1;
-            if seals % SEALS_OF_SAMPLES == 0 {
+            if seals.is_multiple_of(SEALS_OF_SAMPLES) {
                 writer.seal()
             } else {
                 writer.seal_samples()
