@@ -16,7 +16,7 @@ use super::window::{self, MOST_ROWS, Size, Window};
 use super::{Recording, RecordingError};
 use crate::sample::{
     Counters, Loss, Name, Prepared, SafeSnapshotWait, Session, Snapshot, StatementCounters,
-    StatementText, Surroundings,
+    StatementText, Surroundings, Tick,
 };
 use crate::time::Timestamp;
 
@@ -304,12 +304,15 @@ pub(super) fn last_sequence(folder: &Path) -> u64 {
 }
 
 /// Finds the last tick that a recording holds.
-pub(super) fn last_tick(folder: &Path, slug: &str) -> Option<Timestamp> {
+pub(super) fn last_tick(folder: &Path, slug: &str) -> Option<Tick> {
     let hours = partitions(&folder.join(TickRow::TABLE), slug);
     // Only the newest is worth reading, unless it is torn.
     hours.iter().rev().find_map(|hour| {
         let read = partition::read::<TickRow>(&hour.path, Window::ALL);
-        read.rows.iter().map(|row| row.at).max()
+        read.rows
+            .into_iter()
+            .max_by_key(|row| row.at)
+            .map(Tick::from)
     })
 }
 
