@@ -137,6 +137,12 @@ impl Recorder {
         }
     }
 
+    /// Gives the server as it was last found.
+    #[must_use]
+    pub const fn server(&self) -> &Server {
+        &self.server
+    }
+
     /// Gives the last tick, also one that an earlier writer left in the folder.
     #[must_use]
     pub const fn last_tick(&self) -> Option<Tick> {
