@@ -335,6 +335,9 @@ impl Watching<'_> {
             self.recorder.found_again(&server)?;
             self.audience.found(&server);
         }
+        for entry in self.books.look_around(&surroundings) {
+            self.recorder.take(entry);
+        }
         self.recorder
             .take(Entry::Surroundings(Box::new(surroundings)));
         Ok(())
