@@ -10,6 +10,8 @@
 //!   of an hour before had, or half, beyond what sampling makes of it. Work is time that it did
 //!   not wait for others: it does not grow because others are in the way.
 //! - A change of the schema is told once in ten minutes for each statement of a system.
+//! - A setting is told when it has another value than at the look before, whatever connection that
+//!   was over; and when another one begins to wait for a restart.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use crate::attribution::cause::Class;
 use crate::attribution::event::Seen;
 use crate::graph::view::Vocabulary;
 use crate::recording::{Event, RolledUp};
-use crate::sample::Snapshot;
+use crate::sample::{Setting, Snapshot};
 use crate::statement::{Kind, StatementId};
 use crate::time::{Span, Timestamp};
 
@@ -54,6 +56,8 @@ pub struct Detector {
     /// Those of whom it is not told yet.
     newcomers: HashMap<Arc<str>, Seen>,
     changes: HashMap<(Option<Arc<str>>, StatementId), Timestamp>,
+    /// As they were last seen; none before the first look at them.
+    settings: HashMap<Arc<str>, Setting>,
 }
 
 /// A system's work by the minute, in seconds a second.
@@ -144,6 +148,38 @@ impl Detector {
         events
     }
 
+    /// Takes in the settings that a look around tells.
+    pub fn settings(&mut self, told: &[Setting]) -> Vec<Event> {
+        let is_first = self.settings.is_empty();
+        let mut events = Vec::new();
+        for setting in told {
+            let before = self
+                .settings
+                .insert(Arc::clone(&setting.name), setting.clone());
+            if is_first {
+                continue;
+            }
+            let waited = before.as_ref().is_some_and(|it| it.pending_restart);
+            let before = before.and_then(|it| it.value);
+            let [value, was] = [&setting.value, &before]
+                .map(|value| value.as_deref().unwrap_or("built in").to_owned());
+            let detail = if setting.value != before {
+                format!("{value}, was {was}")
+            } else if setting.pending_restart && !waited {
+                format!("{value}, and another value from the next restart on")
+            } else {
+                continue;
+            };
+            events.push(Event {
+                at: setting.at,
+                kind: Event::SETTING.into(),
+                label: Arc::clone(&setting.name),
+                detail: Some(detail.into()),
+            });
+        }
+        events
+    }
+
     /// Takes in a minute's sums: who works much more, or much less, than before.
     pub fn minute(&mut self, rolled: &RolledUp) -> Vec<Event> {
         let watched = rolled.minute.span_us.as_secs_f64();
@@ -225,6 +261,71 @@ mod tests {
     fn level(load: f64, minutes: usize) -> impl Iterator<Item = f64> {
         // A little noise of its own, without a generator.
         (0..minutes).map(move |n| load * (1.0 + 0.1 * (n as f64 * 2.4).sin()))
+    }
+
+    /// Feeds looks at settings, each with its value and whether it waits for a restart, to one
+    /// detector; gives what it tells.
+    fn told(looks: &[&[(&str, Option<&str>, bool)]]) -> Vec<String> {
+        let mut detector = Detector::default();
+        let mut told = Vec::new();
+        for look in looks {
+            let settings = look.iter().map(|(name, value, pending_restart)| Setting {
+                at: Timestamp::default(),
+                name: (*name).into(),
+                value: value.map(Into::into),
+                source: "configuration file".into(),
+                pending_restart: *pending_restart,
+            });
+            let events = detector.settings(&settings.collect::<Vec<_>>());
+            told.extend(events.iter().map(|event| {
+                let detail = event.detail.as_deref().unwrap_or_default();
+                format!("{}: {detail}", event.label)
+            }));
+        }
+        told
+    }
+
+    #[test]
+    fn a_setting_is_told_once_when_it_changes_and_not_when_it_is_first_seen() {
+        let first: &[_] = &[
+            ("work_mem", Some("4096 kB"), false),
+            ("fsync", Some("on"), false),
+        ];
+        let changed: &[_] = &[
+            ("work_mem", Some("8192 kB"), false),
+            ("jit", Some("off"), false),
+        ];
+        // Over a new connection all are told again.
+        let again: &[_] = &[
+            ("work_mem", Some("8192 kB"), false),
+            ("fsync", Some("on"), false),
+        ];
+        let gone: &[_] = &[("work_mem", None, false)];
+        assert_eq!(
+            told(&[first, &[], changed, again, gone]),
+            [
+                "work_mem: 8192 kB, was 4096 kB",
+                "jit: off, was built in",
+                "work_mem: built in, was 8192 kB",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_setting_that_waits_for_a_restart_is_told_then_and_when_it_has_come() {
+        let look = |value, pending| [("max_connections", Some(value), pending)];
+        assert_eq!(
+            told(&[
+                &look("100", false),
+                &look("100", true),
+                &look("100", true),
+                &look("200", false),
+            ]),
+            [
+                "max_connections: 100, and another value from the next restart on",
+                "max_connections: 200, was 100",
+            ]
+        );
     }
 
     #[test]

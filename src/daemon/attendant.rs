@@ -23,7 +23,7 @@ use crate::recording::{
     Charge, Disk, Entry, Event, Limits, Recorder, RecordingError, Retention, declare,
 };
 use crate::sample::live::Options;
-use crate::sample::{Declared, Loss, Name, Snapshot, StatementText};
+use crate::sample::{Declared, Loss, Name, Server, Snapshot, StatementText};
 use crate::time::Span;
 
 /// How soon it tries again, and how long it waits at most in the end.
@@ -166,7 +166,7 @@ impl Attendant {
             }
             kept.reached = Some(reached?);
         }
-        let Some(reached) = &kept.reached else {
+        let Some(reached) = &mut kept.reached else {
             return Ok(Ended::Changed);
         };
         let (_, recorder, books) = match &mut kept.recorder {
@@ -199,10 +199,12 @@ impl Attendant {
         };
         let mut why = None;
         let told = async { why = Some(stop.await) };
-        match watch
+        let ended = watch
             .go_on(recorder, books, reached, &mut audience, told)
-            .await
-        {
+            .await;
+        // Whoever goes on over the same connection goes on with what the server has become.
+        reached.server.clone_from(recorder.server());
+        match ended {
             Ok(()) | Err(WatchError::Interrupted) => Ok(why.unwrap_or(Ended::Stopped)),
             Err(failure) => {
                 recorder.lose("lost_connections", 1);
@@ -388,6 +390,19 @@ impl Audience for Listener<'_> {
         if self.has_readers {
             self.live.named(name);
         }
+    }
+
+    fn found(&mut self, server: &Server) {
+        info!(
+            server = &**self.name,
+            "it is a {} now",
+            if server.in_recovery {
+                "standby"
+            } else {
+                "primary"
+            }
+        );
+        self.live.found(server);
     }
 
     fn lost(&mut self, loss: &Loss) {

@@ -13,7 +13,7 @@ use super::live::words::Words;
 use crate::attribution::{Charged, Detector, Rollup};
 use crate::graph::view::Vocabulary;
 use crate::recording::{Entry, Event, RolledUp};
-use crate::sample::{Counters, Name, Snapshot, StatementText};
+use crate::sample::{Counters, Name, Snapshot, StatementText, Surroundings};
 use crate::system::Naming;
 use crate::time::Timestamp;
 
@@ -88,6 +88,13 @@ impl Books {
         let over = self.rollup.count(counters);
         self.close(over, &mut entries);
         entries
+    }
+
+    /// Works out what a look around adds.
+    #[must_use]
+    pub fn look_around(&mut self, surroundings: &Surroundings) -> Vec<Entry> {
+        let events = self.detector.settings(&surroundings.settings);
+        events.into_iter().map(Entry::Event).collect()
     }
 
     /// Gives what is left, at the end of the watch.

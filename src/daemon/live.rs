@@ -195,6 +195,11 @@ impl ServerLive {
         status.turn(Connection::Watching);
     }
 
+    /// Takes note of what the server has become.
+    pub fn found(&self, server: &Server) {
+        locked(&self.status).server = Some(server.clone());
+    }
+
     /// Takes note that the server is away, or could not be reached.
     pub fn disconnected(&self, reason: &str) {
         let mut status = locked(&self.status);

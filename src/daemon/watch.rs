@@ -126,6 +126,8 @@ pub trait Audience: Send {
     fn charged(&mut self, _charges: &[Charge]) {}
     /// Hears of a loss.
     fn lost(&mut self, _loss: &Loss) {}
+    /// Hears that the server has another role, or was started anew, while the watch goes on.
+    fn found(&mut self, _server: &Server) {}
     /// Hears that the disk refuses, or takes again.
     fn disk(&mut self, _disk: &Disk) {}
     /// Gives what was declared since it was last asked, for the recording.
@@ -347,6 +349,14 @@ impl Watching<'_> {
     /// Looks around.
     async fn look_around(&mut self) -> Result<(), WatchError> {
         let surroundings = self.source.look_around().await?;
+        let server = surroundings.describe(self.recorder.server());
+        if server != *self.recorder.server() {
+            self.recorder.found_again(&server)?;
+            self.audience.found(&server);
+        }
+        for entry in self.books.look_around(&surroundings) {
+            self.recorder.take(entry);
+        }
         self.recorder
             .take(Entry::Surroundings(Box::new(surroundings)));
         Ok(())

@@ -18,7 +18,7 @@ use super::{Recording, RecordingError};
 use crate::pg::QueryId;
 use crate::sample::{
     Counters, Loss, Name, Prepared, SafeSnapshotWait, Session, Snapshot, StatementCounters,
-    StatementText, Surroundings,
+    StatementText, Surroundings, Tick,
 };
 use crate::statement::StatementId;
 use crate::time::Timestamp;
@@ -355,12 +355,15 @@ pub(super) fn last_sequence(folder: &Path) -> u64 {
 }
 
 /// Finds the last tick that a recording holds.
-pub(super) fn last_tick(folder: &Path, slug: &str) -> Option<Timestamp> {
+pub(super) fn last_tick(folder: &Path, slug: &str) -> Option<Tick> {
     let hours = partitions(&folder.join(TickRow::TABLE), slug);
     // Only the newest is worth reading, unless it is torn.
     hours.iter().rev().find_map(|hour| {
         let read = partition::read::<TickRow>(&hour.path, Window::ALL);
-        read.rows.iter().map(|row| row.at).max()
+        read.rows
+            .into_iter()
+            .max_by_key(|row| row.at)
+            .map(Tick::from)
     })
 }
 

@@ -10,8 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::{Entry, Event, RecordingError, Writer, format, reader};
-use crate::sample::{Loss, Server};
-use crate::time::Timestamp;
+use crate::sample::{Loss, PaceReason, Server, Tick};
 
 /// How often rows are put beyond the reach of a crash.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
@@ -39,7 +38,7 @@ pub struct Recorder {
     folder: PathBuf,
     server: Server,
     /// The last one that was handed over, or that the folder held before.
-    last_tick: Option<Timestamp>,
+    last_tick: Option<Tick>,
     /// What the disk refuses now.
     trouble: Arc<Mutex<Option<String>>>,
     /// What was last told of that.
@@ -117,7 +116,7 @@ impl Recorder {
         } else {
             "primary"
         };
-        let unseen = self.last_tick.unwrap_or(now.started_at);
+        let unseen = self.last_tick.map_or(now.started_at, |tick| tick.at);
         let moved = (now.address != before.address)
             .then(|| format!("at {}, before at {}", now.address, before.address));
         let event = |at, kind: &str, label: &str, detail: Option<String>| {
@@ -140,16 +139,22 @@ impl Recorder {
         }
     }
 
-    /// Gives the time of the last tick, also of one that an earlier writer left in the folder.
+    /// Gives the server as it was last found.
     #[must_use]
-    pub const fn last_tick(&self) -> Option<Timestamp> {
+    pub const fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Gives the last tick, also one that an earlier writer left in the folder.
+    #[must_use]
+    pub const fn last_tick(&self) -> Option<Tick> {
         self.last_tick
     }
 
     /// Hands an entry over, without waiting for the disk.
     pub fn take(&mut self, entry: Entry) {
         if let Entry::Snapshot(snapshot) = &entry {
-            self.last_tick = Some(snapshot.tick.at);
+            self.last_tick = Some(snapshot.tick);
         }
         let sent = self.entries.as_ref().map(|entries| entries.try_send(entry));
         if let Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) = sent {
@@ -164,7 +169,9 @@ impl Recorder {
 
     fn loss(&self, kind: &str, count: u64) -> Loss {
         Loss {
-            at: self.last_tick.unwrap_or(self.server.started_at),
+            at: self
+                .last_tick
+                .map_or(self.server.started_at, |tick| tick.at),
             kind: kind.into(),
             count,
         }
@@ -213,6 +220,9 @@ impl Drop for Recorder {
 }
 
 /// Writes entries until nobody hands any over.
+///
+/// A tick at another pace is put beyond the reach of a crash at once: by the pace of the last one
+/// that is there, whoever goes on counts what is not.
 fn write(
     mut writer: Writer,
     entries: &Receiver<Entry>,
@@ -220,10 +230,19 @@ fn write(
 ) -> Result<(), RecordingError> {
     let mut flush = Instant::now() + FLUSH_EVERY;
     let mut seal = Instant::now() + SEAL_EVERY;
+    let mut pace = PaceReason::default();
     let mut seals = 0_u64;
     loop {
         match entries.recv_timeout(flush.saturating_duration_since(Instant::now())) {
-            Ok(entry) => writer.take(entry),
+            Ok(entry) => {
+                if let Entry::Snapshot(snapshot) = &entry
+                    && pace != snapshot.tick.pace
+                {
+                    pace = snapshot.tick.pace;
+                    flush = Instant::now();
+                }
+                writer.take(entry);
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return writer.finish(),
         }

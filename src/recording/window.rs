@@ -53,7 +53,7 @@ impl Window {
     pub fn last(folder: &Path, span: Span) -> Result<Self, RecordingError> {
         let slug = format::slug(&reader::manifest(folder)?.server);
         let last = reader::last_tick(folder, &slug);
-        let from = last.map_or(Self::ALL.from, |last| last - span);
+        let from = last.map_or(Self::ALL.from, |last| last.at - span);
         Ok(Self { from, ..Self::ALL })
     }
 

@@ -53,7 +53,7 @@ pub struct Options {
     pub patience: Duration,
     /// The last tick of an earlier watch that this one goes on with: what was due since then
     /// counts as missed.
-    pub after: Option<Timestamp>,
+    pub after: Option<Tick>,
 }
 
 impl Default for Options {
@@ -81,7 +81,7 @@ pub struct Source<'c> {
     /// Due since the last tick that succeeded, and not taken.
     missed: u32,
     /// The last tick of the watch before this one, until the first of this one.
-    after: Option<Timestamp>,
+    after: Option<Tick>,
     tick: Prepared,
     decoder: Decoder,
     /// The server's clock at the last tick.
@@ -185,7 +185,7 @@ impl<'c> Source<'c> {
         let away = self
             .after
             .take()
-            .map_or(0, |before| self.pace.due_in(look.at.since(before)));
+            .map_or(0, |last| self.pace.due_since(&last, look.at));
         let missed = std::mem::take(&mut self.missed).saturating_add(away);
         self.lose("missed_ticks", u64::from(missed));
         self.lose("clock_steps", u64::from(stepped));

@@ -36,8 +36,8 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::sample::PaceReason;
-use crate::time::Span;
+use crate::sample::{PaceReason, Tick};
+use crate::time::{Span, Timestamp};
 
 /// The share of time that the server may spend on being watched.
 pub const BUDGET: f64 = 0.02;
@@ -177,12 +177,28 @@ impl Pace {
         }
     }
 
-    /// Tells how many looks, at the present pace, would have been due between two so far apart.
+    /// Tells how many looks would have been due between the last one of a watch that ended and
+    /// one at `now`: at the pace that it had as long as that would have been held, and then at the
+    /// present one.
     #[must_use]
-    pub fn due_in(&self, gap: Span) -> u32 {
-        let (gap, period) = (gap.as_micros(), self.period().0.as_micros());
-        let rounded = (gap.saturating_add(period / 2) / period).saturating_sub(1);
-        u32::try_from(rounded.max(0)).unwrap_or(u32::MAX)
+    pub fn due_since(&self, last: &Tick, now: Timestamp) -> u32 {
+        let own = self.period().0;
+        let left = Some(last.period).filter(|period| *period > Span::ZERO);
+        let hold = match self.cadence {
+            Cadence::ByNeed(need) => need.hold,
+            Cadence::Fixed(_) => Need::default().hold,
+        };
+        let gap = now.since(last.at);
+        let held = gap.min(hold);
+        let due = held.as_secs_f64() / left.unwrap_or(own).as_secs_f64()
+            + gap.less(held).as_secs_f64() / own.as_secs_f64();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a float beyond the range becomes its end"
+        )]
+        let between = (due.round() - 1.0) as u32;
+        between
     }
 
     /// Takes note of a look that ended `elapsed` after the start: what it cost the server, and

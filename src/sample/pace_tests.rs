@@ -248,12 +248,37 @@ fn a_cost_about_the_budget_does_not_make_the_pace_swing() {
     }
 }
 
+/// The looks that were due by `pace` so many milliseconds after a watch of this period ended.
+fn due(pace: &Pace, period: i64, millis: i64) -> u32 {
+    let last = Tick {
+        at: Timestamp::default(),
+        span: Span::ZERO,
+        place: Span::ZERO,
+        server: Span::ZERO,
+        missed: 0,
+        deadlock_timeout: Tick::DEADLOCK_TIMEOUT,
+        period: Span::from_millis(period),
+        pace: PaceReason::Unknown,
+    };
+    pace.due_since(&last, Timestamp::from_micros(millis * 1_000))
+}
+
 #[test]
 fn between_looks_far_apart_lies_what_would_have_been_due() {
     let pace = at_ease(10.0, 12);
-    let due = |millis| pace.due_in(Span::from_millis(millis));
-    assert_eq!([0, 60, 100, 149, 151, 1_000].map(due), [0, 0, 0, 0, 1, 9]);
-    assert_eq!(due(i64::MAX / 1_000), u32::MAX);
+    for before in [100, 0] {
+        let due = |millis| due(&pace, before, millis);
+        assert_eq!([0, 60, 100, 149, 151, 1_000].map(due), [0, 0, 0, 0, 1, 9]);
+        assert_eq!(due(-1_000), 0);
+        assert_eq!(due(i64::MAX / 1_000), u32::MAX);
+    }
+}
+
+#[test]
+fn a_pace_that_an_earlier_watch_had_counts_for_as_long_as_it_would_have_been_held() {
+    let pace = by_need(13);
+    let due = |millis| due(&pace, 100, millis);
+    assert_eq!([1_000, 10_000, 13_000].map(due), [9, 99, 102]);
 }
 
 #[test]

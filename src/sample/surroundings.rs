@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::Server;
 use crate::pg::{Oid, Pid, Xid};
 use crate::time::Timestamp;
 
@@ -25,6 +26,21 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
+    /// Says what the server is now, of which this was known: a standby may have been promoted, and
+    /// behind a pooler the server started anew, while the session goes on.
+    #[must_use]
+    pub fn describe(&self, known: &Server) -> Server {
+        let mut server = known.clone();
+        for counter in &self.server {
+            match &*counter.name {
+                "in_recovery" => server.in_recovery = counter.value != 0,
+                "started_us" => server.started_at = Timestamp::from_micros(counter.value),
+                _ => {}
+            }
+        }
+        server
+    }
+
     /// Adds what another look brought.
     pub fn extend(&mut self, more: Self) {
         self.tables.extend(more.tables);

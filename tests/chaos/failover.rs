@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pgjam::lab::server::ThrowAway;
 use pgjam::recording::Recording;
@@ -155,10 +155,17 @@ pub(crate) fn a_standby_that_is_promoted_under_the_watch_goes_on() {
     pass(1.0);
     pair.primary.server.halt(Signal::QUIT).unwrap();
     promote(&pair.standby);
-    pass(1.5);
+    let noticed = watch.hear("it is a primary now");
+    assert!(noticed < Duration::from_secs(15), "{noticed:?}");
+    pass(1.0);
+    let to = pair.primary.to();
+    assert!(!Recording::open(&to).unwrap().server.in_recovery);
     watch.ends_well();
     let ledger = pair.balances();
     assert_eq!(ledger.lost("lost_connections"), 0);
+    let moved = ledger.events();
+    let moved = moved.iter().filter(|kind| **kind == "server-role");
+    assert_eq!(moved.count(), 1);
 }
 
 pub(crate) fn a_standby_is_preferred_and_its_primary_watched_while_it_is_away() {

@@ -49,6 +49,7 @@ fn main() -> ExitCode {
             a_slow_network_makes_gaps_and_no_lies,
             bytes_that_come_one_by_one_are_a_tick_all_the_same;
         process: after_kill_9_at_most_the_last_second_is_missing,
+            after_kill_9_by_need_what_is_missing_is_counted_as_well,
             a_program_that_stands_still_counts_what_it_missed,
             by_need_the_ledger_balances_as_well,
             a_backend_that_stands_still_is_waited_out,

@@ -13,20 +13,32 @@ const KILLS: u64 = 8;
 
 /// Killed at other places between two flushes, and started again on what it left, under load.
 pub(crate) fn after_kill_9_at_most_the_last_second_is_missing() {
+    goes_on_after_kill_9(Scene::watch, 0.0);
+}
+
+/// The pace before the kill is not the one that the next watch begins with.
+pub(crate) fn after_kill_9_by_need_what_is_missing_is_counted_as_well() {
+    goes_on_after_kill_9(Scene::watch_by_need, 2.0);
+}
+
+/// Kills a watch of which two looks may be `apart` seconds from each other while nobody waits.
+#[track_caller]
+fn goes_on_after_kill_9(watch: fn(&Scene) -> Watch, apart: f64) {
     let kills = std::env::var("PGJAM_KILLS").map_or(KILLS, |number| number.parse().unwrap());
     let scene = Scene::set();
-    let _load = scene.load();
+    // Of so many some wait at any time.
+    let _load = [scene.load(), scene.load()];
     let mut worst: f64 = 0.0;
     for kill in 0..kills {
-        let mut watch = scene.watch();
+        let mut watch = watch(&scene);
         watch.hear("watching ");
-        pass(1.0 + (kill * 611 % 1_000) as f64 / 1_000.0);
+        pass(1.0 + apart + (kill * 611 % 1_000) as f64 / 1_000.0);
         let then = watch.kill();
         // It opens, whatever the last write was in the middle of.
         let ledger = scene.ledger();
         let missing = ledger.missing_before(then);
         assert!(
-            missing < 1.0,
+            missing < 1.0 + apart,
             "{missing:.3} s are missing after kill {kill}"
         );
         worst = worst.max(missing);
@@ -37,7 +49,7 @@ pub(crate) fn after_kill_9_at_most_the_last_second_is_missing() {
     tell(&format!(
         "after {kills} kills {worst:.3} s were missing at most"
     ));
-    let mut last = scene.watch();
+    let mut last = watch(&scene);
     last.hear("watching ");
     pass(0.7);
     last.ends_well();
@@ -63,12 +75,9 @@ pub(crate) fn a_program_that_stands_still_counts_what_it_missed() {
     assert_eq!(ledger.lost("lost_connections"), 0);
 }
 
-/// The pace that it has by itself: seldom while nobody waits, often while somebody does.
 pub(crate) fn by_need_the_ledger_balances_as_well() {
     let scene = Scene::set();
-    let mut program = Command::new(env!("CARGO_BIN_EXE_pgjam"));
-    program.args(["record", "--dsn", &scene.dsn(), "--to"]);
-    let mut watch = Watch::spawn(program.arg(scene.to()));
+    let mut watch = scene.watch_by_need();
     watch.hear("watching ");
     pass(2.0);
     let load = scene.load();

@@ -137,6 +137,14 @@ impl Scene {
         Watch::start(&self.dsn(), &self.to())
     }
 
+    /// Starts it at the pace that it has by itself: seldom while nobody waits, often while
+    /// somebody does.
+    pub(crate) fn watch_by_need(&self) -> Watch {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_pgjam"));
+        program.args(["record", "--dsn", &self.dsn(), "--to"]);
+        Watch::spawn(program.arg(self.to()))
+    }
+
     /// Starts it again when the postmaster was stopped, however it ended.
     pub(crate) fn resume(&self) {
         let begun = Instant::now();

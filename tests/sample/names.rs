@@ -10,7 +10,7 @@ use pgjam::sample::NameKind;
 use pgjam::sample::live::Options;
 use postgres::Client;
 
-use crate::stage::{Lab, SOON, Waiter, pid, quick, session};
+use crate::stage::{Lab, SOON, Waiter, aside, pid, quick, session};
 
 /// Somebody waits in another database for a table named `far`.
 fn far(lab: &Lab) -> (Waiter, Client) {
@@ -95,6 +95,57 @@ fn a_database_that_never_answers_delays_no_look_and_gets_one_connection() {
     hole.set_nonblocking(true).unwrap();
     let connections = std::iter::from_fn(|| hole.accept().ok()).count();
     assert_eq!(connections, 1);
+}
+
+/// Those who are there take every place that a role without a privilege may have.
+#[test]
+fn a_server_without_room_for_another_connection_leaves_the_names_open() {
+    let lab = Lab::start();
+    let _wait = far(&lab);
+    lab.client("setup")
+        .batch_execute("create role watcher login in role pg_monitor connection limit 1")
+        .unwrap();
+    let dsn = lab.server.dsn("postgres", "watcher");
+    let options = through(&dsn);
+    lab.watch_as("watcher", "postgres", options, async |source| {
+        let snapshot = source.tick().await.unwrap();
+        source.names(&snapshot).await;
+        assert_eq!(source.last_names(SOON).await, []);
+        let losses = source.losses();
+        let refused = losses.iter().find(|loss| &*loss.kind == "refused_names");
+        assert_eq!(refused.map(|loss| loss.count), Some(1), "{losses:?}");
+        // The looks go on, and nobody knocks again at each of them.
+        for _ in 0..5 {
+            let snapshot = source.tick().await.unwrap();
+            source.names(&snapshot).await;
+        }
+        let losses = source.losses();
+        let refused = losses.iter().any(|loss| &*loss.kind == "refused_names");
+        assert!(!refused, "{losses:?}");
+    });
+}
+
+#[test]
+fn relations_of_a_database_that_is_dropped_meanwhile_stay_without_a_name() {
+    let lab = Lab::start();
+    let (waiter, holder) = far(&lab);
+    let dsn = lab.server.dsn("postgres", "postgres");
+    lab.watch_in("postgres", through(&dsn), async |source| {
+        let snapshot = source.tick().await.unwrap();
+        let names = source.names(&snapshot).await;
+        assert!(names.iter().any(|name| &*name.name == "other"), "{names:?}");
+        aside(|| {
+            let drop = "drop database other with (force)";
+            lab.client("setup").batch_execute(drop).unwrap();
+        });
+        assert_eq!(source.last_names(SOON).await, []);
+        let losses = source.losses();
+        let refused = losses.iter().find(|loss| &*loss.kind == "refused_names");
+        assert_eq!(refused.map(|loss| loss.count), Some(1), "{losses:?}");
+        source.tick().await.unwrap();
+    });
+    // Neither has a session any more.
+    drop((waiter, holder));
 }
 
 #[test]

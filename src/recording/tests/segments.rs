@@ -168,7 +168,7 @@ fn who_goes_on_knows_the_last_tick_and_says_that_it_was_away() {
     }
     recorder.finish().unwrap();
     let recorder = Recorder::create(folder.path(), &server()).unwrap();
-    assert_eq!(recorder.last_tick(), Some(at(200)));
+    assert_eq!(recorder.last_tick(), Some(snapshot(200, 0).tick));
     recorder.finish().unwrap();
     let read = Recording::open(folder.path()).unwrap();
     let away = Loss {
