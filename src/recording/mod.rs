@@ -50,6 +50,7 @@ mod files;
 mod format;
 mod joined;
 mod merge;
+mod order;
 mod overflow;
 mod partition;
 mod reader;
