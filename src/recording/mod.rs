@@ -53,6 +53,7 @@ mod merge;
 mod order;
 mod overflow;
 mod partition;
+mod queue;
 mod reader;
 mod recorder;
 mod retention;
@@ -166,7 +167,8 @@ pub enum Entry {
 pub struct Limits {
     /// How much of the past stays.
     pub retention: Retention,
-    /// So many bytes of rows wait in memory for a disk that refuses them.
+    /// So many bytes of rows wait in memory for a disk that refuses them, and as many for one that
+    /// stalls.
     pub waiting: usize,
 }
 
