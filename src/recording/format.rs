@@ -40,6 +40,9 @@ pub(super) const MANIFEST: &str = "recording.json";
 /// So many rows at once are put in their order and packed.
 const PIECE: usize = 1_024;
 
+/// So many rows make a page.
+const PAGE: usize = 8_192;
+
 /// What is in [`MANIFEST`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Manifest {
@@ -134,7 +137,9 @@ fn properties<R: Row>() -> Result<WriterProperties, ParquetError> {
         // they give.
         .set_statistics_enabled(EnabledStatistics::None)
         .set_column_statistics_enabled("at".into(), EnabledStatistics::Chunk)
-        .set_offset_index_disabled(true);
+        .set_offset_index_disabled(true)
+        // Each column's compressor takes many times the memory of a page.
+        .set_data_page_row_count_limit(PAGE);
     for column in R::columns() {
         if let Some(encoding) = column.packing {
             let path = ColumnPath::from(column.field.name().as_str());

@@ -25,10 +25,10 @@ use super::rows::Row;
 pub(super) const EXTENSION: &str = "arrows";
 
 /// So many rows are enough for a part.
-const FULL: u64 = 32_768;
+const FULL: u64 = 16_384;
 
 /// So many bytes are: what a part is made of has to fit in memory.
-const FULL_BYTES: u64 = 6 << 20;
+const FULL_BYTES: u64 = 4 << 20;
 
 /// How each message of a stream begins.
 const CONTINUES: [u8; 4] = [0xff; 4];
