@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{FieldRef, Schema};
+use arrow_select::interleave::interleave_record_batch;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -19,6 +20,7 @@ use parquet::schema::types::ColumnPath;
 use serde::{Deserialize, Serialize};
 
 use super::RecordingError;
+use super::order;
 use super::rows::Row;
 use super::window::Window;
 use crate::sample::Server;
@@ -34,6 +36,12 @@ pub(super) const MINOR: u32 = 0;
 
 /// The file that makes a folder a recording.
 pub(super) const MANIFEST: &str = "recording.json";
+
+/// So many rows at once are put in their order and packed.
+const PIECE: usize = 1_024;
+
+/// So many rows make a page.
+const PAGE: usize = 8_192;
 
 /// What is in [`MANIFEST`].
 #[derive(Debug, Serialize, Deserialize)]
@@ -101,11 +109,17 @@ impl<R: Row, W: Write + Send> Groups<R, W> {
     }
 
     /// Writes one row group.
-    pub(super) fn write(&mut self, mut rows: Vec<&R>) -> Result<(), RecordingError> {
-        R::arrange(&mut rows);
-        let batch = batch(&rows)?;
-        let written = self.writer.write(&batch).and_then(|()| self.writer.flush());
-        written.map_err(|error| cannot_encode::<R>(&error))
+    pub(super) fn write(&mut self, batches: &[RecordBatch]) -> Result<(), RecordingError> {
+        let mut write = || -> Result<(), Box<dyn std::error::Error>> {
+            let order = order::of::<R>(batches)?;
+            let batches: Vec<&RecordBatch> = batches.iter().collect();
+            for piece in order.chunks(PIECE) {
+                self.writer
+                    .write(&interleave_record_batch(&batches, piece)?)?;
+            }
+            Ok(self.writer.flush()?)
+        };
+        write().map_err(|error| cannot_encode::<R>(&*error))
     }
 
     /// Ends the file.
@@ -123,7 +137,9 @@ fn properties<R: Row>() -> Result<WriterProperties, ParquetError> {
         // they give.
         .set_statistics_enabled(EnabledStatistics::None)
         .set_column_statistics_enabled("at".into(), EnabledStatistics::Chunk)
-        .set_offset_index_disabled(true);
+        .set_offset_index_disabled(true)
+        // Each column's compressor takes many times the memory of a page.
+        .set_data_page_row_count_limit(PAGE);
     for column in R::columns() {
         if let Some(encoding) = column.packing {
             let path = ColumnPath::from(column.field.name().as_str());
@@ -137,22 +153,27 @@ fn properties<R: Row>() -> Result<WriterProperties, ParquetError> {
 
 /// Turns rows into the bytes of one Parquet file.
 pub(super) fn encode<R: Row>(rows: &[&R]) -> Result<Vec<u8>, RecordingError> {
-    let mut groups = Groups::new(Vec::new())?;
-    groups.write(rows.to_vec())?;
+    let mut groups = Groups::<R, _>::new(Vec::new())?;
+    groups.write(&[batch(rows)?])?;
     groups.finish()
 }
 
-/// Reads the rows of one Parquet file; none if it is torn or not ours.
+/// Opens a Parquet file; none if it is torn or not ours.
 ///
 /// Row groups that say that they have no row of the window are passed over.
-pub(super) fn decode<R: Row>(file: File, window: Window) -> Option<Vec<R>> {
+pub(super) fn batches(file: File, window: Window) -> Option<ParquetRecordBatchReader> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).ok()?;
     let groups = builder.metadata().row_groups().iter();
     let wanted = groups.map(|group| may_hold(group, window)).enumerate();
     let wanted = wanted.filter(|(_, wanted)| *wanted).map(|(group, _)| group);
     let wanted = wanted.collect();
+    builder.with_row_groups(wanted).build().ok()
+}
+
+/// Reads the rows of one Parquet file as [`batches`] does.
+pub(super) fn decode<R: Row>(file: File, window: Window) -> Option<Vec<R>> {
     let mut rows = Vec::new();
-    for batch in builder.with_row_groups(wanted).build().ok()? {
+    for batch in batches(file, window)? {
         rows.extend(rows_of_batch::<R>(&batch.ok()?)?);
     }
     Some(rows)
@@ -182,4 +203,23 @@ pub(super) fn rows_of_batch<R: Row>(batch: &RecordBatch) -> Option<Vec<R>> {
         return None;
     }
     serde_arrow::from_record_batch(&batch.project(&wanted).ok()?).ok()
+}
+
+/// Gives columns as this version has them, whichever wrote them; none if they are not ours.
+///
+/// What this one wrote passes without being turned into rows, which take several times the memory.
+pub(super) fn conform<R: Row>(batch: &RecordBatch) -> Option<RecordBatch> {
+    let fields = fields::<R>();
+    let columns = fields.iter().map(|field| {
+        let column = batch.column_by_name(field.name())?;
+        let is_as_now = column.data_type() == field.data_type();
+        let is_whole = field.is_nullable() || column.null_count() == 0;
+        (is_as_now && is_whole).then(|| Arc::clone(column))
+    });
+    if let Some(columns) = columns.collect() {
+        return RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).ok();
+    }
+    let rows = rows_of_batch::<R>(batch)?.into_iter();
+    let rows: Vec<R> = rows.map(R::renewed).collect();
+    self::batch(&rows.iter().collect::<Vec<_>>()).ok()
 }

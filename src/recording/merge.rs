@@ -11,6 +11,7 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use arrow_array::RecordBatch;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::RecordingError;
@@ -23,8 +24,11 @@ use super::window::Window;
 /// Where new parts are made, beside the tables.
 pub(super) const ASIDE: &str = ".merging";
 
-/// So many rows make a row group: few enough to be sorted in a few megabytes.
+/// So many rows make a row group.
 const GROUP: usize = 32_768;
+
+/// So many bytes do.
+const GROUP_BYTES: usize = 6 << 20;
 
 /// A merge on its way, whatever its rows are.
 pub(super) trait Merging: fmt::Debug + Send {
@@ -41,7 +45,7 @@ pub(super) struct Merge<R> {
     files: Vec<PathBuf>,
     /// How many of them are read.
     done: usize,
-    rows: Vec<R>,
+    batches: Vec<RecordBatch>,
     groups: Option<Groups<R, File>>,
 }
 
@@ -76,7 +80,7 @@ pub(super) fn begin<R: Row>(
         part,
         files: partition::entries(partition),
         done: 0,
-        rows: Vec::new(),
+        batches: Vec::new(),
         groups: Some(Groups::new(file)?),
     }))
 }
@@ -89,18 +93,18 @@ impl<R: Row> Merging for Merge<R> {
         if let Some(path) = self.files.get(self.done) {
             self.done += 1;
             let file = File::open(path).map_err(io(path))?;
-            let rows = format::decode::<R>(file, Window::ALL);
-            self.rows.extend(rows.ok_or_else(|| unreadable(path))?);
-            while self.rows.len() >= GROUP {
-                let rest = self.rows.split_off(GROUP);
-                groups.write(self.rows.iter().collect())?;
-                self.rows = rest;
+            let batches = format::batches(file, Window::ALL);
+            for batch in batches.ok_or_else(|| unreadable(path))? {
+                let batch = batch.ok().and_then(|batch| format::conform::<R>(&batch));
+                self.batches.push(batch.ok_or_else(|| unreadable(path))?);
+                if is_group(&self.batches) {
+                    groups.write(&std::mem::take(&mut self.batches))?;
+                }
             }
             return Ok(true);
         }
-        if !self.rows.is_empty() {
-            groups.write(self.rows.iter().collect())?;
-            self.rows = Vec::new();
+        if !self.batches.is_empty() {
+            groups.write(&std::mem::take(&mut self.batches))?;
         }
         if let Some(groups) = self.groups.take() {
             let file = groups.finish()?;
@@ -135,6 +139,13 @@ impl<R> Merge<R> {
         }
         fs::remove_dir_all(aside).map_err(io(aside))
     }
+}
+
+/// Tells whether there is as much as a row group should have.
+fn is_group(batches: &[RecordBatch]) -> bool {
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    let bytes = batches.iter().map(RecordBatch::get_array_memory_size);
+    rows >= GROUP || bytes.sum::<usize>() >= GROUP_BYTES
 }
 
 fn unreadable(path: &Path) -> RecordingError {

@@ -51,8 +51,10 @@ mod files;
 mod format;
 mod joined;
 mod merge;
+mod order;
 mod overflow;
 mod partition;
+mod queue;
 mod reader;
 mod recorder;
 mod retention;
@@ -166,7 +168,8 @@ pub enum Entry {
 pub struct Limits {
     /// How much of the past stays.
     pub retention: Retention,
-    /// So many bytes of rows wait in memory for a disk that refuses them.
+    /// So many bytes of rows wait in memory for a disk that refuses them, and as many for one that
+    /// stalls.
     pub waiting: usize,
 }
 

@@ -4,12 +4,13 @@
 //! for are dropped and counted (`dropped_rows`), like those beyond the writer's own bound.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{Entry, Event, RecordingError, Writer, format, reader};
+use super::queue::{Outlet, Queue, queue};
+use super::{Entry, Event, Limits, RecordingError, Writer, format, reader};
 use crate::sample::{Loss, PaceReason, Server, Tick};
 
 /// How often rows are put beyond the reach of a crash.
@@ -18,8 +19,6 @@ const FLUSH_EVERY: Duration = Duration::from_millis(500);
 const SEAL_EVERY: Duration = Duration::from_mins(1);
 /// … each so many times of sums of minutes too, of which there are few rows.
 const SEALS_OF_SAMPLES: u64 = 10;
-/// So many rows may wait for the disk: minutes of ticks.
-const WAITING: usize = 4_096;
 
 /// News of the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +32,7 @@ pub enum Disk {
 /// A recording that is being written elsewhere.
 #[derive(Debug)]
 pub struct Recorder {
-    entries: Option<SyncSender<Entry>>,
+    entries: Option<Queue>,
     thread: Option<JoinHandle<Result<(), RecordingError>>>,
     folder: PathBuf,
     server: Server,
@@ -43,7 +42,9 @@ pub struct Recorder {
     trouble: Arc<Mutex<Option<String>>>,
     /// What was last told of that.
     told: Option<String>,
+    /// What had no room since that was last written down: entries, and the ticks among them.
     dropped: u64,
+    missed: u32,
 }
 
 impl Recorder {
@@ -58,7 +59,7 @@ impl Recorder {
         let before = reader::manifest(folder).ok();
         let writer = Writer::create(folder, server)?;
         let last_tick = reader::last_tick(folder, &format::slug(server));
-        let (entries, received) = sync_channel(WAITING);
+        let (entries, received) = queue(Limits::default().waiting);
         let trouble = Arc::new(Mutex::new(None));
         let told = Arc::clone(&trouble);
         let thread = std::thread::Builder::new()
@@ -77,6 +78,7 @@ impl Recorder {
             trouble,
             told: None,
             dropped: 0,
+            missed: 0,
         };
         if last_tick.is_some() {
             recorder.lose("observer_restarts", 1);
@@ -152,13 +154,39 @@ impl Recorder {
     }
 
     /// Hands an entry over, without waiting for the disk.
-    pub fn take(&mut self, entry: Entry) {
-        if let Entry::Snapshot(snapshot) = &entry {
-            self.last_tick = Some(snapshot.tick);
+    ///
+    /// Of what finds no room the next that finds some tells: how many entries were dropped, and how
+    /// many ticks were missed.
+    pub fn take(&mut self, mut entry: Entry) {
+        let Some(entries) = &mut self.entries else {
+            return;
+        };
+        match &mut entry {
+            Entry::Limits(limits) => entries.most = limits.waiting,
+            Entry::Snapshot(snapshot) => {
+                self.last_tick = Some(snapshot.tick);
+                let missed = std::mem::take(&mut self.missed);
+                snapshot.tick.missed = snapshot.tick.missed.saturating_add(missed);
+            }
+            _ => {}
         }
-        let sent = self.entries.as_ref().map(|entries| entries.try_send(entry));
-        if let Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) = sent {
+        if let Err(refused) = entries.put(entry) {
             self.dropped += 1;
+            if let Entry::Snapshot(snapshot) = *refused {
+                self.missed = snapshot.tick.missed.saturating_add(1);
+            }
+        } else {
+            self.tell_what_was_dropped();
+        }
+    }
+
+    fn tell_what_was_dropped(&mut self) {
+        if self.dropped > 0 {
+            let dropped = std::mem::take(&mut self.dropped);
+            let lost = Entry::Loss(self.loss("dropped_rows", dropped));
+            let entries = self.entries.as_ref();
+            // Where that fails nobody writes any more, and there is nobody to tell.
+            let _ = entries.map(|entries| entries.put_anyway(lost));
         }
     }
 
@@ -195,11 +223,7 @@ impl Recorder {
     ///
     /// Where the last rows could not be written.
     pub fn finish(mut self) -> Result<(), RecordingError> {
-        if self.dropped > 0 {
-            let lost = Entry::Loss(self.loss("dropped_rows", self.dropped));
-            // Here waiting is right: this is the last entry.
-            self.entries.as_ref().map(|entries| entries.send(lost));
-        }
+        self.tell_what_was_dropped();
         self.join()
     }
 
@@ -225,7 +249,7 @@ impl Drop for Recorder {
 /// that is there, whoever goes on counts what is not.
 fn write(
     mut writer: Writer,
-    entries: &Receiver<Entry>,
+    entries: &Outlet,
     trouble: &Mutex<Option<String>>,
 ) -> Result<(), RecordingError> {
     let mut flush = Instant::now() + FLUSH_EVERY;
@@ -233,7 +257,7 @@ fn write(
     let mut pace = PaceReason::default();
     let mut seals = 0_u64;
     loop {
-        match entries.recv_timeout(flush.saturating_duration_since(Instant::now())) {
+        match entries.next(flush.saturating_duration_since(Instant::now())) {
             Ok(entry) => {
                 if let Entry::Snapshot(snapshot) = &entry
                     && pace != snapshot.tick.pace

@@ -21,14 +21,16 @@ pub(super) trait Row: Serialize + DeserializeOwned + Send + 'static {
     const TABLE: &'static str;
     /// Columns that only version 0 had.
     const BEFORE: &[&str] = &[];
+    /// The columns by which rows lie in a part: the order in which they take the least room.
+    const ORDER: &[&str] = &["at"];
     /// Its columns.
     fn columns() -> Vec<Column>;
     /// When it was, which says in which hour it lies; one that has no time lies in the hour in
     /// which it was written.
     fn at(&self) -> Option<Timestamp>;
-    /// Puts rows in the order in which they take the least room.
-    fn arrange(rows: &mut [&Self]) {
-        rows.sort_by_key(|row| row.at());
+    /// Tells what an earlier version wrote as this one does.
+    fn renewed(self) -> Self {
+        self
     }
     /// The memory that it takes, about.
     fn bytes(&self) -> usize {
@@ -246,9 +248,7 @@ table! { StatementCounters, "counters", |row| Some(row.at), [
     exec_ms: noisy(Float64); rows: growing(Int64); blocks_hit: growing(Int64);
     blocks_read: growing(Int64); wal_bytes: growing(Int64);
 ]
-    fn arrange(rows: &mut [&Self]) {
-        rows.sort_by_key(|row| (row.database, row.query_id, row.at));
-    }
+    const ORDER: &[&str] = &["database", "query_id", "at"];
 }
 
 table! { PerMinute<StatementCounters>, "minute_counters", |row| Some(row.0.at), [
@@ -256,9 +256,7 @@ table! { PerMinute<StatementCounters>, "minute_counters", |row| Some(row.0.at), 
     exec_ms: noisy(Float64); rows: growing(Int64); blocks_hit: growing(Int64);
     blocks_read: growing(Int64); wal_bytes: growing(Int64);
 ]
-    fn arrange(rows: &mut [&Self]) {
-        rows.sort_by_key(|row| (row.0.database, row.0.query_id, row.0.at));
-    }
+    const ORDER: &[&str] = &["database", "query_id", "at"];
 }
 
 macro_rules! charges {
@@ -273,9 +271,7 @@ macro_rules! charges {
             through_statement: few(UInt64), null; spent_us: SPAN; ticks: few(UInt32);
             waited_us: SPAN, null;
         ]
-            fn arrange(rows: &mut [&Self]) {
-                rows.sort_by(|a, b| (&a.0.account, a.0.at).cmp(&(&b.0.account, b.0.at)));
-            }
+    const ORDER: &[&str] = &["database", "statement", "system", "class", "table_name", "held_table", "basis", "lock_type", "lock_mode", "blocker", "blocker_system", "blocker_gid", "blocker_state", "blocker_statement", "blocker_basis", "through_system", "through_statement", "at"];
         }
     };
 }
@@ -289,11 +285,7 @@ table! { Edge, "edges", |row| Some(row.at), [
     owner: few(Utf8), null; kind: few(Utf8); certainty: few(Utf8), null; lock_type: few(Utf8), null;
     lock_mode: few(Utf8), null; table_name: few(Utf8), null;
 ]
-    fn arrange(rows: &mut [&Self]) {
-        rows.sort_by_key(|row| {
-            (&row.kind, &row.lock_type, row.lock_mode, &row.table_name, &row.certainty, row.waiter, row.at)
-        });
-    }
+    const ORDER: &[&str] = &["kind", "lock_type", "lock_mode", "table_name", "certainty", "waiter", "at"];
 }
 
 table! { Minute, "minutes", |row| Some(row.at), [
@@ -341,9 +333,7 @@ table! { TableCounters, "tables", |row| Some(row.at), [
     autovacuums: growing(Int64); last_autovacuum: kind::time(), null;
     last_autoanalyze: kind::time(), null;
 ]
-    fn arrange(rows: &mut [&Self]) {
-        rows.sort_by_key(|row| (row.database, row.table, row.at));
-    }
+    const ORDER: &[&str] = &["database", "table", "at"];
 }
 
 table! { DatabaseCounters, "databases", |row| Some(row.at), [
@@ -353,17 +343,13 @@ table! { DatabaseCounters, "databases", |row| Some(row.at), [
     deleted: growing(Int64); conflicts: growing(Int64); temp_files: growing(Int64);
     temp_bytes: growing(Int64); deadlocks: growing(Int64); stats_reset: kind::time(), null;
 ]
-    fn arrange(rows: &mut [&Self]) {
-        rows.sort_by_key(|row| (row.database, row.at));
-    }
+    const ORDER: &[&str] = &["database", "at"];
 }
 
 table! { ServerCounter, "server", |row| Some(row.at), [
     at: kind::time(); name: few(Utf8); value: growing(Int64);
 ]
-    fn arrange(rows: &mut [&Self]) {
-        rows.sort_by(|a, b| (&a.name, a.at).cmp(&(&b.name, b.at)));
-    }
+    const ORDER: &[&str] = &["name", "at"];
 }
 
 table! { Horizon, "horizons", |row| Some(row.at), [

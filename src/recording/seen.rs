@@ -120,15 +120,9 @@ table! { SessionRow, "sessions", |row| Some(row.at), [
     backend_xmin: growing(UInt32), null;
 ]
     const BEFORE: &[&str] = &["state_change", "query_start", "xact_start"];
-    fn arrange(rows: &mut [&Self]) {
-        rows.sort_by(|a, b| {
-            let (one, other) = (&a.session, &b.session);
-            let what = |s: &Session| (s.database, s.state, s.statement);
-            one.backend_type.cmp(&other.backend_type)
-                .then_with(|| what(one).cmp(&what(other)))
-                .then_with(|| one.wait_event.cmp(&other.wait_event))
-                .then_with(|| (one.pid, one.backend_start, a.at).cmp(&(other.pid, other.backend_start, b.at)))
-        });
+    const ORDER: &[&str] = &["backend_type", "database", "state", "statement", "wait_event", "pid", "backend_start", "at"];
+    fn renewed(self) -> Self {
+        Self::new(self.at, self.session())
     }
 }
 
@@ -140,12 +134,8 @@ table! { LockRow, "locks", |row| Some(row.at), [
     mode: few(Utf8); granted: few(Boolean); fastpath: few(Boolean); wait_us: SPAN, null;
 ]
     const BEFORE: &[&str] = &["waitstart"];
-    fn arrange(rows: &mut [&Self]) {
-        rows.sort_by(|a, b| {
-            let what = |lock: &Lock| (lock.mode, lock.granted, lock.target.relation, lock.pid);
-            a.lock.target.locktype.cmp(&b.lock.target.locktype)
-                .then_with(|| what(&a.lock).cmp(&what(&b.lock)))
-                .then_with(|| a.at.cmp(&b.at))
-        });
+    const ORDER: &[&str] = &["locktype", "mode", "granted", "relation", "pid", "at"];
+    fn renewed(self) -> Self {
+        Self::new(self.at, self.lock())
     }
 }

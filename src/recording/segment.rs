@@ -11,20 +11,24 @@ use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use arrow_array::RecordBatch;
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::root_as_message;
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::Schema;
 
 use super::RecordingError;
-use super::format;
+use super::format::{self, Groups};
 use super::rows::Row;
 
 /// How a segment's name ends: that of an Arrow stream.
 pub(super) const EXTENSION: &str = "arrows";
 
-/// So many rows are enough for a part: ten megabytes when it is made.
-const FULL: u64 = 32_768;
+/// So many rows are enough for a part.
+const FULL: u64 = 16_384;
+
+/// So many bytes are: what a part is made of has to fit in memory.
+const FULL_BYTES: u64 = 4 << 20;
 
 /// How each message of a stream begins.
 const CONTINUES: [u8; 4] = [0xff; 4];
@@ -99,9 +103,9 @@ impl Segment {
         Ok(())
     }
 
-    /// Tells whether it has as many rows as a part should.
+    /// Tells whether it has as much as a part should.
     pub(super) const fn is_full(&self) -> bool {
-        self.rows >= FULL
+        self.rows >= FULL || self.length >= FULL_BYTES
     }
 
     /// Tells how many rows went with it, where somebody has removed it.
@@ -127,20 +131,20 @@ pub(super) fn part_of(segment: &Path) -> PathBuf {
     segment.with_extension("parquet")
 }
 
-/// Reads the rows of a segment up to what is torn; none if it is not ours.
+/// Opens a segment, whose batches end before what is torn; none if it cannot be read.
 ///
 /// One without a whole batch has no rows, and lost nothing that had been said to be safe.
-pub(super) fn decode<R: Row>(mut file: File) -> Option<Vec<R>> {
-    let mut rows = Vec::new();
+fn batches(mut file: File) -> Option<impl Iterator<Item = RecordBatch>> {
     let whole = whole(&mut file).unwrap_or(0);
-    if file.rewind().is_err() {
-        return None;
-    }
-    let Ok(stream) = StreamReader::try_new(BufReader::new(file.take(whole)), None) else {
-        return Some(rows);
-    };
-    for batch in stream {
-        let Ok(batch) = batch else { break };
+    file.rewind().ok()?;
+    let stream = StreamReader::try_new(BufReader::new(file.take(whole)), None);
+    Some(stream.into_iter().flatten().map_while(Result::ok))
+}
+
+/// Reads the rows of a segment up to what is torn; none if it is not ours.
+pub(super) fn decode<R: Row>(file: File) -> Option<Vec<R>> {
+    let mut rows = Vec::new();
+    for batch in batches(file)? {
         rows.extend(format::rows_of_batch::<R>(&batch)?);
     }
     Some(rows)
@@ -180,10 +184,18 @@ pub(super) fn seal<R: Row>(segment: &Path) -> Result<(), RecordingError> {
     let part = part_of(segment);
     if !part.exists() {
         let file = File::open(segment).map_err(super::files::io(segment))?;
-        let rows = decode::<R>(file).unwrap_or_default();
-        if !rows.is_empty() {
-            let rows: Vec<&R> = rows.iter().collect();
-            super::files::write_whole(&part, &format::encode(&rows)?)?;
+        let batches = batches(file).and_then(|mut all| {
+            let conformed = all.try_fold(Vec::new(), |mut all, batch| {
+                all.push(format::conform::<R>(&batch)?);
+                Some(all)
+            });
+            conformed.filter(|all| !all.is_empty())
+        });
+        if let Some(batches) = batches {
+            let mut groups = Groups::<R, _>::new(Vec::new())?;
+            groups.write(&batches)?;
+            drop(batches);
+            super::files::write_whole(&part, &groups.finish()?)?;
         } else if fs::metadata(segment).is_ok_and(|about| about.len() > 0) {
             return Ok(());
         }

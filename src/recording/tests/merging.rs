@@ -125,7 +125,7 @@ fn a_part_is_made_before_it_is_too_large() {
         .iter()
         .map(|path| path.extension().unwrap().to_str().unwrap())
         .collect();
-    assert_eq!(kinds, ["parquet", "arrows"]);
+    assert_eq!(kinds, ["parquet", "parquet", "arrows"]);
     let read = Recording::open(folder.path()).unwrap();
     let rows: usize = read.snapshots.iter().map(|tick| tick.sessions.len()).sum();
     assert_eq!((read.snapshots.len(), rows), (40, 40_000));

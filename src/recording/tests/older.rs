@@ -205,3 +205,25 @@ mod later {
         format::encode(&[&row]).unwrap()
     }
 }
+
+#[test]
+fn a_merge_keeps_what_version_0_told_in_other_columns() {
+    let folder = copy_of_version_0();
+    let before = Recording::open(folder.path()).unwrap();
+    let mut writer = Writer::create(folder.path(), &before.server).unwrap();
+    let files = |table: &str| parts(&folder.path().join(table)).len();
+    let last = before.snapshots[COUNTS[2] - 1].tick.at;
+    for (seconds, rows) in [(1, 2), (7_200, 0)] {
+        let mut later = snapshot(0, rows);
+        later.tick.at = last + crate::time::Span::from_secs(seconds);
+        writer.take(later.into());
+        writer.seal().unwrap();
+    }
+    assert_eq!([files("sessions"), files("locks")], [2, 2 + 1]);
+    while writer.upkeep() {}
+    assert_eq!([files("sessions"), files("locks")], [1, 1 + 1]);
+    drop(writer);
+    let mut read = Recording::open(folder.path()).unwrap();
+    read.snapshots.truncate(COUNTS[2]);
+    is_version_0(&read);
+}
