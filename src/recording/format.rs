@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -146,6 +147,16 @@ pub(super) fn encode<R: Row>(rows: &[&R]) -> Result<Vec<u8>, RecordingError> {
 ///
 /// Row groups that say that they have no row of the window are passed over.
 pub(super) fn decode<R: Row>(file: File, window: Window) -> Option<Vec<R>> {
+    whatever_it_holds(|| decode_part(file, window))
+}
+
+/// Reads a file that may be torn or foreign: to the decoders that is an error, but that they never
+/// panic on one is not promised.
+pub(super) fn whatever_it_holds<T>(read: impl FnOnce() -> Option<T>) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(read)).ok().flatten()
+}
+
+fn decode_part<R: Row>(file: File, window: Window) -> Option<Vec<R>> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).ok()?;
     let groups = builder.metadata().row_groups().iter();
     let wanted = groups.map(|group| may_hold(group, window)).enumerate();
@@ -181,5 +192,7 @@ pub(super) fn rows_of_batch<R: Row>(batch: &RecordBatch) -> Option<Vec<R>> {
     if wanted.is_empty() {
         return None;
     }
-    serde_arrow::from_record_batch(&batch.project(&wanted).ok()?).ok()
+    let columns = batch.project(&wanted).ok()?;
+    let rows: Vec<R> = serde_arrow::from_record_batch(&columns).ok()?;
+    Some(rows.into_iter().map(R::renewed).collect())
 }

@@ -121,13 +121,6 @@ impl<R> Merge<R> {
         if partition::entries(&self.partition) == self.files {
             renameat_with(CWD, new, CWD, &self.partition, RenameFlags::EXCHANGE)
                 .map_err(|error| io(&self.partition)(error.into()))?;
-            // What was declared in that very moment is in the old folder now.
-            for late in partition::entries(new) {
-                let there = self.partition.join(late.file_name().unwrap_or_default());
-                if !self.files.contains(&there) {
-                    fs::rename(&late, &there).map_err(io(&late))?;
-                }
-            }
             for changed in [&self.partition, new].into_iter().filter_map(Path::parent) {
                 let synced = File::open(changed).and_then(|folder| folder.sync_all());
                 synced.map_err(io(changed))?;

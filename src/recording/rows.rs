@@ -26,6 +26,11 @@ pub(super) trait Row: Serialize + DeserializeOwned + Send + 'static {
     /// When it was, which says in which hour it lies; one that has no time lies in the hour in
     /// which it was written.
     fn at(&self) -> Option<Timestamp>;
+    /// Makes a row that version 0 wrote one of this version.
+    #[must_use]
+    fn renewed(self) -> Self {
+        self
+    }
     /// Puts rows in the order in which they take the least room.
     fn arrange(rows: &mut [&Self]) {
         rows.sort_by_key(|row| row.at());

@@ -120,6 +120,14 @@ table! { SessionRow, "sessions", |row| Some(row.at), [
     backend_xmin: growing(UInt32), null;
 ]
     const BEFORE: &[&str] = &["state_change", "query_start", "xact_start"];
+    fn renewed(self) -> Self {
+        let (session, at) = (&self.session, self.at);
+        let times = [session.state_change, session.query_start, session.xact_start];
+        if times == [None; 3] {
+            return self;
+        }
+        Self::new(at, self.session())
+    }
     fn arrange(rows: &mut [&Self]) {
         rows.sort_by(|a, b| {
             let (one, other) = (&a.session, &b.session);
@@ -140,6 +148,12 @@ table! { LockRow, "locks", |row| Some(row.at), [
     mode: few(Utf8); granted: few(Boolean); fastpath: few(Boolean); wait_us: SPAN, null;
 ]
     const BEFORE: &[&str] = &["waitstart"];
+    fn renewed(self) -> Self {
+        if self.lock.waitstart.is_none() {
+            return self;
+        }
+        Self::new(self.at, self.lock())
+    }
     fn arrange(rows: &mut [&Self]) {
         rows.sort_by(|a, b| {
             let what = |lock: &Lock| (lock.mode, lock.granted, lock.target.relation, lock.pid);

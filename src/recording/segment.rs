@@ -130,7 +130,11 @@ pub(super) fn part_of(segment: &Path) -> PathBuf {
 /// Reads the rows of a segment up to what is torn; none if it is not ours.
 ///
 /// One without a whole batch has no rows, and lost nothing that had been said to be safe.
-pub(super) fn decode<R: Row>(mut file: File) -> Option<Vec<R>> {
+pub(super) fn decode<R: Row>(file: File) -> Option<Vec<R>> {
+    format::whatever_it_holds(|| decode_stream(file))
+}
+
+fn decode_stream<R: Row>(mut file: File) -> Option<Vec<R>> {
     let mut rows = Vec::new();
     let whole = whole(&mut file).unwrap_or(0);
     if file.rewind().is_err() {

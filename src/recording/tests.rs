@@ -5,6 +5,7 @@
 mod around;
 mod declare;
 mod disk;
+mod foreign;
 mod joined;
 mod merging;
 mod older;
