@@ -279,7 +279,7 @@ async fn create(
     beside(move || {
         let mut recorder = Recorder::create(&folder, &server)?;
         recorder.take(Entry::Limits(limits));
-        let books = Books::new(naming, &Event::told(&folder));
+        let books = Books::new(naming, &Event::told(&folder), recorder.last_tick());
         Ok((folder, recorder, books))
     })
     .await?
