@@ -1,16 +1,18 @@
 //! A writer on a thread of its own, so that a slow disk cannot delay a look.
 //!
 //! The watcher hands rows over and goes on. Rows that a stalled disk leaves no room
-//! for are dropped and counted (`dropped_rows`), like those beyond the writer's own bound.
+//! for, by number or by bytes, are dropped and counted (`dropped_rows`), like those beyond the
+//! writer's own bound; the next tick says that theirs were missed.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{Entry, Event, RecordingError, Writer, format, reader};
-use crate::sample::{Loss, Server};
+use super::{Entry, Event, Limits, RecordingError, Writer, format, reader};
+use crate::sample::{Loss, Server, Session};
 use crate::time::Timestamp;
 
 /// How often rows are put beyond the reach of a crash.
@@ -42,7 +44,13 @@ pub struct Recorder {
     trouble: Arc<Mutex<Option<String>>>,
     /// What was last told of that.
     told: Option<String>,
+    /// What the entries take that wait to be written, and may take.
+    waiting: Arc<AtomicUsize>,
+    most_bytes: usize,
+    /// Rows that were dropped and are not told yet.
     dropped: u64,
+    /// Ticks among them, and those that they had missed.
+    missed: u32,
 }
 
 impl Recorder {
@@ -60,9 +68,11 @@ impl Recorder {
         let (entries, received) = sync_channel(WAITING);
         let trouble = Arc::new(Mutex::new(None));
         let told = Arc::clone(&trouble);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let written = Arc::clone(&waiting);
         let thread = std::thread::Builder::new()
             .name("recorder".to_owned())
-            .spawn(move || write(writer, &received, &told))
+            .spawn(move || write(writer, &received, &told, &written))
             .map_err(|source| RecordingError::Io {
                 path: folder.to_owned(),
                 source,
@@ -75,7 +85,10 @@ impl Recorder {
             last_tick,
             trouble,
             told: None,
+            waiting,
+            most_bytes: Limits::default().waiting,
             dropped: 0,
+            missed: 0,
         };
         if last_tick.is_some() {
             recorder.lose("observer_restarts", 1);
@@ -145,14 +158,50 @@ impl Recorder {
     }
 
     /// Hands an entry over, without waiting for the disk.
-    pub fn take(&mut self, entry: Entry) {
-        if let Entry::Snapshot(snapshot) = &entry {
-            self.last_tick = Some(snapshot.tick.at);
+    pub fn take(&mut self, mut entry: Entry) {
+        if let Entry::Limits(limits) = &entry {
+            self.most_bytes = limits.waiting;
         }
-        let sent = self.entries.as_ref().map(|entries| entries.try_send(entry));
-        if let Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) = sent {
-            self.dropped += 1;
+        if let Entry::Snapshot(snapshot) = &mut entry {
+            let tick = &mut snapshot.tick;
+            self.last_tick = Some(tick.at);
+            tick.missed = tick.missed.saturating_add(std::mem::take(&mut self.missed));
         }
+        match self.hand_over(entry) {
+            Ok(()) if self.dropped > 0 => {
+                let lost = self.loss("dropped_rows", self.dropped);
+                if self.hand_over(Entry::Loss(lost)).is_ok() {
+                    self.dropped = 0;
+                }
+            }
+            Ok(()) => {}
+            Err(dropped) => {
+                self.dropped += dropped.rows() as u64;
+                if let Entry::Snapshot(snapshot) = dropped {
+                    self.missed = snapshot.tick.missed.saturating_add(1);
+                }
+            }
+        }
+    }
+
+    /// Puts an entry in line; gives it back where there is no room.
+    fn hand_over(&self, entry: Entry) -> Result<(), Entry> {
+        let Some(entries) = &self.entries else {
+            return Err(entry);
+        };
+        let bytes = entry.bytes();
+        let before = self.waiting.fetch_add(bytes, Ordering::Relaxed);
+        let sent = if before > 0 && before + bytes > self.most_bytes {
+            Err(entry)
+        } else {
+            entries.try_send(entry).map_err(|error| match error {
+                TrySendError::Full(entry) | TrySendError::Disconnected(entry) => entry,
+            })
+        };
+        if sent.is_err() {
+            self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        sent
     }
 
     /// Takes down what was lost after the last tick.
@@ -215,12 +264,17 @@ fn write(
     mut writer: Writer,
     entries: &Receiver<Entry>,
     trouble: &Mutex<Option<String>>,
+    waiting: &AtomicUsize,
 ) -> Result<(), RecordingError> {
     let mut flush = Instant::now() + FLUSH_EVERY;
     let mut seal = Instant::now() + SEAL_EVERY;
     loop {
         match entries.recv_timeout(flush.saturating_duration_since(Instant::now())) {
-            Ok(entry) => writer.take(entry),
+            Ok(entry) => {
+                let bytes = entry.bytes();
+                writer.take(entry);
+                waiting.fetch_sub(bytes, Ordering::Relaxed);
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return writer.finish(),
         }
@@ -238,5 +292,87 @@ fn write(
             written.err().map(|error| error.to_string());
         writer.upkeep();
         flush = now + FLUSH_EVERY;
+    }
+}
+
+impl Entry {
+    /// Tells how many rows it becomes.
+    fn rows(&self) -> usize {
+        match self {
+            Self::Snapshot(seen) => {
+                let waits = seen.prepared.len() + seen.safe_snapshots.len();
+                1 + seen.sessions.len() + seen.locks.len() + waits
+            }
+            Self::Counters(counters) => 1 + counters.rows.len(),
+            Self::Charges(rows) => rows.len(),
+            Self::Edges(rows) => rows.len(),
+            Self::Minute(rolled) => 1 + rolled.cells.len() + rolled.counters.len(),
+            Self::Surroundings(around) => {
+                let counted = around.tables.len() + around.databases.len() + around.server.len();
+                counted + around.horizons.len() + around.settings.len()
+            }
+            Self::Server(_) | Self::Limits(_) => 0,
+            _ => 1,
+        }
+    }
+
+    /// The memory that it takes, about: that of as many sessions, the largest rows.
+    fn bytes(&self) -> usize {
+        let text = match self {
+            Self::Statement(statement) => statement.text.len(),
+            _ => 0,
+        };
+        self.rows() * size_of::<Session>() + text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording::tests::{server, snapshot};
+
+    /// A recorder that nobody takes entries from.
+    fn stalled(most_bytes: usize) -> (Recorder, Receiver<Entry>) {
+        let (entries, received) = sync_channel(WAITING);
+        let recorder = Recorder {
+            entries: Some(entries),
+            thread: None,
+            folder: PathBuf::new(),
+            server: server(),
+            last_tick: None,
+            trouble: Arc::default(),
+            told: None,
+            waiting: Arc::default(),
+            most_bytes,
+            dropped: 0,
+            missed: 0,
+        };
+        (recorder, received)
+    }
+
+    #[test]
+    fn a_disk_that_stalls_fills_no_memory_and_its_ticks_are_counted_as_missed() {
+        let (mut recorder, received) = stalled(1 << 20);
+        for tick in 0..1_000 {
+            recorder.take(snapshot(tick, 100).into());
+        }
+        let waited: Vec<Entry> = received.try_iter().collect();
+        let bytes: usize = waited.iter().map(Entry::bytes).sum();
+        assert!((1 << 19..=1 << 20).contains(&bytes), "{bytes}");
+        recorder.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        recorder.take(snapshot(1_000, 100).into());
+        let next: Vec<Entry> = received.try_iter().collect();
+        let [Entry::Snapshot(after), Entry::Loss(lost)] = &next[..] else {
+            panic!("{next:?}");
+        };
+        // Each of these ticks has missed one itself.
+        let gone = 1_000 - waited.len();
+        assert_eq!(after.tick.missed as usize, 2 * gone + 1);
+        assert_eq!(lost.count, (gone * snapshot_rows()) as u64);
+        assert_eq!(&*lost.kind, "dropped_rows");
+    }
+
+    fn snapshot_rows() -> usize {
+        Entry::from(snapshot(0, 100)).rows()
     }
 }

@@ -53,7 +53,7 @@ fn whatever_is_damaged_in_a_file_neither_reader_nor_writer_panics() {
         let whole = fs::read(&path).unwrap();
         for n in 0..DAMAGES {
             let mut bytes = whole.clone();
-            for hit in 0..1 + n % 3 {
+            for hit in 0..=n % 3 {
                 let place = noise(n * 10 + hit, i64::try_from(whole.len()).unwrap());
                 bytes[usize::try_from(place).unwrap()] ^=
                     u8::try_from(1 + noise(n * 10 + hit + 7, 255)).unwrap();
