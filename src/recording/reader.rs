@@ -12,7 +12,7 @@ use super::format::{self, FORMAT, MANIFEST, Manifest};
 use super::partition::{self, Partition, entries, hour_of, partitions, start_of};
 use super::rows::{Look, PerMinute, Row, Stamped, TickRow};
 use super::seen::{self, LockRow, SessionRow};
-use super::tables::KINDS;
+use super::tables::{KINDS, class_of};
 use super::window::{self, MOST_ROWS, Size, Window};
 use super::{Recording, RecordingError};
 use crate::sample::{
@@ -236,7 +236,7 @@ fn minutes(parts: &mut Parts<'_>, first_tick: Option<Timestamp>) -> Vec<RolledUp
         }
     }
     let mut before = Vec::new();
-    for PerMinute(row) in parts.from_their_hour::<PerMinute<StatementCounters>>() {
+    for PerMinute(row) in parts.since_their_hour::<PerMinute<StatementCounters>>() {
         // A look that ends a minute is that minute's.
         let place = minutes.partition_point(|rolled| rolled.minute.until < row.at);
         match minutes.get_mut(place) {
@@ -260,10 +260,10 @@ fn counters(parts: &mut Parts<'_>) -> Vec<Counters> {
         at,
         rows: Vec::new(),
     };
-    for Look { at } in parts.from_their_hour() {
+    for Look { at } in parts.since_their_hour() {
         looks.insert(at, empty(at));
     }
-    for row in parts.from_their_hour::<StatementCounters>() {
+    for row in parts.since_their_hour::<StatementCounters>() {
         looks.entry(row.at).or_insert(empty(row.at)).rows.push(row);
     }
     for look in looks.values_mut() {
@@ -342,7 +342,7 @@ struct Parts<'a> {
 
 impl Parts<'_> {
     /// Reads the rows of a table within the window, and before it in its first hour.
-    fn from_their_hour<R: Row>(&mut self) -> Vec<R> {
+    fn since_their_hour<R: Row>(&mut self) -> Vec<R> {
         let window = self.window;
         self.window.from = start_of(hour_of(window.from));
         let rows = self.rows();
@@ -354,7 +354,9 @@ impl Parts<'_> {
     fn hours<R: Row>(&self) -> Vec<i64> {
         let all = partitions(&self.folder.join(R::TABLE), &self.slug).into_iter();
         let hours = all.map(|partition| partition.hour);
-        hours.filter(|hour| self.window.touches(*hour)).collect()
+        hours
+            .filter(|hour| self.window.touches(*hour, class_of::<R>()))
+            .collect()
     }
 
     /// Reads an hour of a table in order of time.

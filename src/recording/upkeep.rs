@@ -79,7 +79,8 @@ impl Upkeep {
         let others_write = |kind: &&Kind| kind.table == Declared::TABLE;
         for kind in KINDS.iter().filter(|kind| !others_write(kind)) {
             for Partition { hour, path } in hours(place, kind) {
-                if hour < now && can_be_merged(&path) && !self.given_up.contains(&path) {
+                let is_over = hour + kind.class.hours() <= now;
+                if is_over && can_be_merged(&path) && !self.given_up.contains(&path) {
                     found.push_back((kind, path));
                 }
             }

@@ -160,8 +160,8 @@ fn what_others_declare_stays_in_the_parts_that_they_made() {
         at: at(micros),
         label: label.into(),
     };
-    declare(folder.path(), &told(-2_000, "deploy")).unwrap();
-    declare(folder.path(), &told(-1_000, "deploy")).unwrap();
+    declare(folder.path(), &told(-200_000_000_002, "deploy")).unwrap();
+    declare(folder.path(), &told(-200_000_000_001, "deploy")).unwrap();
     let before = parts(&folder.path().join("declared"));
     while writer.upkeep() {}
     assert_eq!(parts(&folder.path().join("declared")), before);
