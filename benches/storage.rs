@@ -170,7 +170,7 @@ fn write(recording: &Recording, folder: &Path) -> Writer {
     let names = recording.names.iter().cloned().map(Entry::Name);
     let mut looks = recording.counters.iter().peekable();
     let mut texts: Vec<Entry> = statements.chain(names).collect();
-    let mut books = Books::new(Naming::default(), &[]);
+    let mut books = Books::new(Naming::default(), &[], None);
     recording.statements.iter().for_each(|it| books.learn(it));
     recording.names.iter().for_each(|it| books.name(it));
     let mut minute = 0;

@@ -13,7 +13,7 @@
 //! - A setting is told when it has another value than at the look before, whatever connection that
 //!   was over; and when another one begins to wait for a restart.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use crate::attribution::cause::Class;
@@ -42,6 +42,8 @@ const FACTOR: f64 = 2.0;
 const DEVIATIONS: f64 = 4.0;
 /// … and so much of a session on average.
 const LEAST: f64 = 0.05;
+/// A minute of which so much was not watched is a gap: loads are not compared across it.
+const LONGEST_GAP: Span = Span::from_secs(60);
 /// How often a statement that changes the schema is told.
 const AGAIN: Span = Span::from_secs(600);
 /// So many of those are remembered.
@@ -58,23 +60,37 @@ pub struct Detector {
     changes: HashMap<(Option<Arc<str>>, StatementId), Timestamp>,
     /// As they were last seen; none before the first look at them.
     settings: HashMap<Arc<str>, Setting>,
+    /// The changes of the schema that an earlier watch told in its last minute.
+    told: HashSet<(Timestamp, Arc<str>)>,
+    /// The longest time that one look stood for since the last minute was over.
+    longest: Span,
 }
 
-/// A system's work by the minute, in seconds a second.
+/// A system's work by the minute: in seconds a second, and what one sighting stands for of that.
 #[derive(Debug, Default)]
 struct Work {
-    minutes: VecDeque<f64>,
+    minutes: VecDeque<(f64, f64)>,
 }
 
 impl Detector {
-    /// Knows what an earlier watch into the same recording noticed.
+    /// Knows what an earlier watch into the same recording noticed, which ended with a tick at
+    /// `until`.
+    ///
+    /// Whoever was connected before its last minute and is not known was seen by it all the same,
+    /// and has had another name, or what was told of it is gone by now.
     #[must_use]
-    pub fn knowing(events: &[Event]) -> Self {
+    pub fn knowing(events: &[Event], until: Option<Timestamp>) -> Self {
+        let start = until.map(|until| until - DECIDED);
+        let changes = events.iter().filter(|event| &*event.kind == Event::DDL);
+        let changes = changes.filter(|event| start.is_some_and(|start| event.at >= start));
         let of_systems =
             |event: &&Event| [Event::ONBOARDED, Event::FIRST_SEEN].contains(&&*event.kind);
         let known = events.iter().filter(of_systems);
         Self {
-            start: events.iter().map(|event| event.at).min(),
+            start,
+            told: changes
+                .map(|event| (event.at, Arc::clone(&event.label)))
+                .collect(),
             known: known
                 .map(|event| (Arc::clone(&event.label), Work::default()))
                 .collect(),
@@ -85,6 +101,7 @@ impl Detector {
     /// Takes in a tick.
     pub fn look(&mut self, snapshot: &Snapshot, words: Vocabulary<'_>) -> Vec<Event> {
         let at = snapshot.tick.at;
+        self.longest = self.longest.max(snapshot.tick.span);
         let start = *self.start.get_or_insert(at);
         let mut events = Vec::new();
         for session in snapshot
@@ -99,7 +116,9 @@ impl Detector {
                 && begun >= start
             {
                 let last = self.changes.get(&(system.clone(), statement.id));
-                if last.is_none_or(|last| begun.since(*last) >= AGAIN) {
+                let label = system.clone().unwrap_or_default();
+                let is_told = self.told.contains(&(begun, Arc::clone(&label)));
+                if !is_told && last.is_none_or(|last| begun.since(*last) >= AGAIN) {
                     if self.changes.len() >= MOST_CHANGES {
                         self.changes.clear();
                     }
@@ -107,7 +126,7 @@ impl Detector {
                     events.push(Event {
                         at: begun,
                         kind: Event::DDL.into(),
-                        label: system.clone().unwrap_or_default(),
+                        label,
                         detail: Some(statement.short().into()),
                     });
                 }
@@ -182,7 +201,17 @@ impl Detector {
 
     /// Takes in a minute's sums: who works much more, or much less, than before.
     pub fn minute(&mut self, rolled: &RolledUp) -> Vec<Event> {
-        let watched = rolled.minute.span_us.as_secs_f64();
+        let longest = std::mem::take(&mut self.longest);
+        let minute = &rolled.minute;
+        let unwatched = minute.until.since(minute.at).less(minute.watched_us);
+        if unwatched > LONGEST_GAP {
+            // What came before it is no measure for what comes after it.
+            self.known
+                .values_mut()
+                .for_each(|work| work.minutes.clear());
+            return Vec::new();
+        }
+        let watched = minute.span_us.as_secs_f64();
         if watched < 30.0 {
             return Vec::new();
         }
@@ -194,8 +223,10 @@ impl Detector {
                 *spent.entry(system).or_default() += cell.spent_us.as_secs_f64();
             }
         }
-        // What one sighting in a tick stands for, of a second.
-        let grain = 1.0 / f64::from(rolled.minute.ticks.max(1));
+        // What one sighting in a tick stands for, of a second: at most so much, where the pace
+        // changed.
+        let grain = longest.as_secs_f64() / watched;
+        let grain = grain.max(1.0 / f64::from(minute.ticks.max(1)));
         let mut events = Vec::new();
         for (system, work) in &mut self.known {
             let load = spent.get(system).copied().unwrap_or_default() / watched;
@@ -217,7 +248,7 @@ impl Detector {
 impl Work {
     /// Takes in a minute; gives the loads before and after a step, if there was one.
     fn step(&mut self, load: f64, grain: f64) -> Option<(f64, f64)> {
-        self.minutes.push_back(load);
+        self.minutes.push_back((load, grain));
         if self.minutes.len() > BEFORE + AFTER {
             self.minutes.pop_front();
         }
@@ -225,7 +256,11 @@ impl Work {
         if count < FEWEST {
             return None;
         }
-        let mut before: Vec<f64> = self.minutes.iter().take(count).copied().collect();
+        let grain = self.minutes.iter().map(|(_, grain)| *grain);
+        let grain = grain.fold(0.0, f64::max);
+        let loads: Vec<f64> = self.minutes.iter().map(|(load, _)| *load).collect();
+        let (before, after) = loads.split_at(count);
+        let mut before = before.to_vec();
         before.sort_unstable_by(f64::total_cmp);
         let usual = before[count / 2];
         let differs = |load: f64| {
@@ -234,7 +269,6 @@ impl Work {
             let by_factor = load >= FACTOR * usual || load * FACTOR <= usual;
             by_factor && apart > DEVIATIONS * noise && apart >= LEAST
         };
-        let after: Vec<f64> = self.minutes.iter().skip(count).copied().collect();
         let same_side =
             after.iter().all(|load| *load > usual) || after.iter().all(|load| *load < usual);
         if !same_side || !after.iter().all(|load| differs(*load)) {

@@ -304,7 +304,11 @@ async fn create(
     beside(move || {
         let mut recorder = Recorder::create(&folder, &server)?;
         recorder.take(Entry::Limits(limits));
-        let books = Books::new(naming, &Event::told(&folder));
+        let books = Books::new(
+            naming,
+            &Event::told(&folder),
+            recorder.last_tick().map(|tick| tick.at),
+        );
         Ok((folder, recorder, books))
     })
     .await?

@@ -33,13 +33,13 @@ impl fmt::Debug for Books {
 
 impl Books {
     /// Opens them: systems are named by these rules, and those are no newcomers of whom an
-    /// earlier watch into the same recording told.
+    /// earlier watch into the same recording told, which ended with a tick at `until`.
     #[must_use]
-    pub fn new(naming: Naming, told: &[Event]) -> Self {
+    pub fn new(naming: Naming, told: &[Event], until: Option<Timestamp>) -> Self {
         Self {
             words: Words::new(naming),
             rollup: Rollup::default(),
-            detector: Detector::knowing(told),
+            detector: Detector::knowing(told, until),
             last: Timestamp::default(),
         }
     }
@@ -85,6 +85,7 @@ impl Books {
     #[must_use]
     pub fn count(&mut self, counters: &Counters) -> Vec<Entry> {
         let mut entries = Vec::new();
+        self.last = counters.at;
         let over = self.rollup.count(counters);
         self.close(over, &mut entries);
         entries

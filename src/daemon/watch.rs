@@ -165,7 +165,8 @@ impl Watch {
         stop: impl Future<Output = ()>,
     ) -> Result<(), WatchError> {
         let mut recorder = Recorder::create(folder, &reached.server)?;
-        let mut books = Books::new(self.naming.clone(), &Event::told(folder));
+        let (told, until) = (Event::told(folder), recorder.last_tick());
+        let mut books = Books::new(self.naming.clone(), &told, until.map(|tick| tick.at));
         let watched = self
             .go_on(&mut recorder, &mut books, reached, audience, stop)
             .await;

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -172,11 +173,19 @@ pub(super) fn batches(file: File, window: Window) -> Option<ParquetRecordBatchRe
 
 /// Reads the rows of one Parquet file as [`batches`] does.
 pub(super) fn decode<R: Row>(file: File, window: Window) -> Option<Vec<R>> {
-    let mut rows = Vec::new();
-    for batch in batches(file, window)? {
-        rows.extend(rows_of_batch::<R>(&batch.ok()?)?);
-    }
-    Some(rows)
+    whatever_it_holds(|| {
+        let mut rows = Vec::new();
+        for batch in batches(file, window)? {
+            rows.extend(rows_of_batch::<R>(&batch.ok()?)?);
+        }
+        Some(rows)
+    })
+}
+
+/// Reads a file that may be torn or foreign: to the decoders that is an error, but that they never
+/// panic on one is not promised.
+pub(super) fn whatever_it_holds<T>(read: impl FnOnce() -> Option<T>) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(read)).ok().flatten()
 }
 
 /// Tells whether a row group may have rows of a window.
@@ -202,7 +211,9 @@ pub(super) fn rows_of_batch<R: Row>(batch: &RecordBatch) -> Option<Vec<R>> {
     if wanted.is_empty() {
         return None;
     }
-    serde_arrow::from_record_batch(&batch.project(&wanted).ok()?).ok()
+    let columns = batch.project(&wanted).ok()?;
+    let rows: Vec<R> = serde_arrow::from_record_batch(&columns).ok()?;
+    Some(rows.into_iter().map(R::renewed).collect())
 }
 
 /// Gives columns as this version has them, whichever wrote them; none if they are not ours.
@@ -219,7 +230,6 @@ pub(super) fn conform<R: Row>(batch: &RecordBatch) -> Option<RecordBatch> {
     if let Some(columns) = columns.collect() {
         return RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).ok();
     }
-    let rows = rows_of_batch::<R>(batch)?.into_iter();
-    let rows: Vec<R> = rows.map(R::renewed).collect();
+    let rows = rows_of_batch::<R>(batch)?;
     self::batch(&rows.iter().collect::<Vec<_>>()).ok()
 }

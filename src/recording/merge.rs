@@ -16,7 +16,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::RecordingError;
 use super::files::{io, make_folder};
-use super::format::{self, Groups};
+use super::format::{self, Groups, whatever_it_holds};
 use super::partition;
 use super::rows::Row;
 use super::window::Window;
@@ -93,10 +93,16 @@ impl<R: Row> Merging for Merge<R> {
         if let Some(path) = self.files.get(self.done) {
             self.done += 1;
             let file = File::open(path).map_err(io(path))?;
-            let batches = format::batches(file, Window::ALL);
-            for batch in batches.ok_or_else(|| unreadable(path))? {
-                let batch = batch.ok().and_then(|batch| format::conform::<R>(&batch));
-                self.batches.push(batch.ok_or_else(|| unreadable(path))?);
+            let batches = whatever_it_holds(|| format::batches(file, Window::ALL));
+            let mut batches = batches.ok_or_else(|| unreadable(path))?;
+            let mut next = || {
+                whatever_it_holds(|| match batches.next() {
+                    Some(batch) => Some(Some(format::conform::<R>(&batch.ok()?)?)),
+                    None => Some(None),
+                })
+            };
+            while let Some(batch) = next().ok_or_else(|| unreadable(path))? {
+                self.batches.push(batch);
                 if is_group(&self.batches) {
                     groups.write(&std::mem::take(&mut self.batches))?;
                 }
@@ -125,13 +131,6 @@ impl<R> Merge<R> {
         if partition::entries(&self.partition) == self.files {
             renameat_with(CWD, new, CWD, &self.partition, RenameFlags::EXCHANGE)
                 .map_err(|error| io(&self.partition)(error.into()))?;
-            // What was declared in that very moment is in the old folder now.
-            for late in partition::entries(new) {
-                let there = self.partition.join(late.file_name().unwrap_or_default());
-                if !self.files.contains(&there) {
-                    fs::rename(&late, &there).map_err(io(&late))?;
-                }
-            }
             for changed in [&self.partition, new].into_iter().filter_map(Path::parent) {
                 let synced = File::open(changed).and_then(|folder| folder.sync_all());
                 synced.map_err(io(changed))?;

@@ -1,8 +1,8 @@
 //! The folders of a recording: tables, servers, days, hours; and the files in an hour.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use super::format;
@@ -46,10 +46,10 @@ pub(super) fn partitions(table: &Path, slug: &str) -> Vec<Partition> {
     let hours = days.iter().flat_map(|day| entries(day));
     let mut found: Vec<Partition> = hours
         .filter_map(|path| {
-            Some(Partition {
-                hour: hour_named(&path)?,
-                path,
-            })
+            let hour = hour_named(&path)?;
+            // Another name of the same hour is none of ours: it would be read as this one.
+            let is_ours = path.ends_with(place(slug, hour));
+            is_ours.then_some(Partition { hour, path })
         })
         .collect();
     found.sort();
@@ -69,7 +69,7 @@ fn hour_named(path: &Path) -> Option<i64> {
 
 /// Counts the parts of a table that are in no partition of this server.
 pub(super) fn strangers(table: &Path, slug: &str) -> u64 {
-    let own: Vec<PathBuf> = partitions(table, slug)
+    let own: HashSet<PathBuf> = partitions(table, slug)
         .into_iter()
         .map(|own| own.path)
         .collect();
@@ -151,19 +151,16 @@ fn rows_of<R: Row>(path: &Path, window: Window) -> Rows<R> {
     let is_segment = path
         .extension()
         .is_some_and(|known| known == segment::EXTENSION);
-    // A torn file is an error to the decoder; that it never panics on one is not promised.
-    let rows = catch_unwind(AssertUnwindSafe(|| {
-        if is_segment {
-            segment::decode::<R>(file)
-        } else {
-            format::decode::<R>(file, window)
-        }
-    }));
+    let rows = if is_segment {
+        segment::decode::<R>(file)
+    } else {
+        format::decode::<R>(file, window)
+    };
     match rows {
-        Ok(Some(mut rows)) => {
+        Some(mut rows) => {
             rows.retain(|row| row.at().is_none_or(|at| window.holds(at)));
             Rows::Are(rows)
         }
-        _ => Rows::Unreadable,
+        None => Rows::Unreadable,
     }
 }

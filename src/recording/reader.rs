@@ -345,7 +345,9 @@ pub(super) fn manifest(folder: &Path) -> Result<Manifest, RecordingError> {
 pub(super) fn last_sequence(folder: &Path) -> u64 {
     let number = |path: &PathBuf| {
         let name = path.file_stem()?.to_str()?;
-        name.strip_prefix("part-")?.parse::<u64>().ok()
+        // A number that no writer comes to is not one of ours.
+        let number: u32 = name.strip_prefix("part-")?.parse().ok()?;
+        Some(u64::from(number))
     };
     let below = |folders: Vec<PathBuf>| -> Vec<PathBuf> {
         folders.iter().flat_map(|folder| entries(folder)).collect()

@@ -29,6 +29,7 @@ pub(super) trait Row: Serialize + DeserializeOwned + Send + 'static {
     /// which it was written.
     fn at(&self) -> Option<Timestamp>;
     /// Tells what an earlier version wrote as this one does.
+    #[must_use]
     fn renewed(self) -> Self {
         self
     }

@@ -122,7 +122,12 @@ table! { SessionRow, "sessions", |row| Some(row.at), [
     const BEFORE: &[&str] = &["state_change", "query_start", "xact_start"];
     const ORDER: &[&str] = &["backend_type", "database", "state", "statement", "wait_event", "pid", "backend_start", "at"];
     fn renewed(self) -> Self {
-        Self::new(self.at, self.session())
+        let (session, at) = (&self.session, self.at);
+        let times = [session.state_change, session.query_start, session.xact_start];
+        if times == [None; 3] {
+            return self;
+        }
+        Self::new(at, self.session())
     }
 }
 
@@ -136,6 +141,9 @@ table! { LockRow, "locks", |row| Some(row.at), [
     const BEFORE: &[&str] = &["waitstart"];
     const ORDER: &[&str] = &["locktype", "mode", "granted", "relation", "pid", "at"];
     fn renewed(self) -> Self {
+        if self.lock.waitstart.is_none() {
+            return self;
+        }
         Self::new(self.at, self.lock())
     }
 }

@@ -143,11 +143,13 @@ fn batches(mut file: File) -> Option<impl Iterator<Item = RecordBatch>> {
 
 /// Reads the rows of a segment up to what is torn; none if it is not ours.
 pub(super) fn decode<R: Row>(file: File) -> Option<Vec<R>> {
-    let mut rows = Vec::new();
-    for batch in batches(file)? {
-        rows.extend(format::rows_of_batch::<R>(&batch)?);
-    }
-    Some(rows)
+    format::whatever_it_holds(|| {
+        let mut rows = Vec::new();
+        for batch in batches(file)? {
+            rows.extend(format::rows_of_batch::<R>(&batch)?);
+        }
+        Some(rows)
+    })
 }
 
 /// Tells how many bytes of a segment are whole messages.
@@ -184,8 +186,8 @@ pub(super) fn seal<R: Row>(segment: &Path) -> Result<(), RecordingError> {
     let part = part_of(segment);
     if !part.exists() {
         let file = File::open(segment).map_err(super::files::io(segment))?;
-        let batches = batches(file).and_then(|mut all| {
-            let conformed = all.try_fold(Vec::new(), |mut all, batch| {
+        let batches = format::whatever_it_holds(|| {
+            let conformed = batches(file)?.try_fold(Vec::new(), |mut all, batch| {
                 all.push(format::conform::<R>(&batch)?);
                 Some(all)
             });

@@ -5,6 +5,7 @@
 mod around;
 mod declare;
 mod disk;
+mod foreign;
 mod joined;
 mod merging;
 mod older;
@@ -36,7 +37,7 @@ fn at(micros: i64) -> Timestamp {
     Timestamp::from_micros(START + micros)
 }
 
-fn server() -> Server {
+pub(super) fn server() -> Server {
     Server {
         version_num: Version(150_018),
         system_identifier: Some("7312345678901234567".to_owned()),
@@ -110,7 +111,7 @@ fn lock() -> Lock {
     }
 }
 
-fn snapshot(micros: i64, sessions: i64) -> Snapshot {
+pub(super) fn snapshot(micros: i64, sessions: i64) -> Snapshot {
     Snapshot {
         tick: Tick {
             at: at(micros),

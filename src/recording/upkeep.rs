@@ -11,8 +11,10 @@ use super::buffer::Place;
 use super::merge::{ASIDE, Merging};
 use super::partition::{self, Partition, hour_of};
 use super::retention::{self, Class, Held, Retention};
+use super::rows::Row as _;
 use super::segment;
 use super::tables::{KINDS, Kind};
+use crate::sample::Declared;
 use crate::time::{Span, Timestamp};
 
 /// How often it is looked whether there is too much.
@@ -53,6 +55,10 @@ impl Upkeep {
             }
             self.merging = None;
         } else if let Some((kind, partition)) = self.waiting.pop_front() {
+            // What came late is still in a segment: its turn comes with the next hour.
+            if !can_be_merged(&partition) {
+                return true;
+            }
             let name = place.next_name();
             match (kind.merge)(&place.folder, &partition, &name) {
                 Ok(merging) => self.merging = Some((partition, merging)),
@@ -65,24 +71,29 @@ impl Upkeep {
     }
 
     /// Finds what can be merged: hours that are over and have several parts, and no segment.
+    ///
+    /// What is declared comes from others too, at any moment: a part of theirs could lie in the
+    /// folder that goes. It is so little that nothing is gained by merging it.
     fn unmerged(&self, place: &Place, now: i64) -> VecDeque<(&'static Kind, PathBuf)> {
         let mut found = VecDeque::new();
-        for kind in KINDS {
-            for Partition { hour, path } in
-                partition::partitions(&place.folder.join(kind.table), &place.slug)
-            {
-                let files = partition::entries(&path);
-                let is_part = |path: &PathBuf| segment::part_of(path) == *path;
-                let wanted = hour + kind.class.hours() <= now
-                    && files.len() > 1
-                    && files.iter().all(is_part);
-                if wanted && !self.given_up.contains(&path) {
+        let others_write = |kind: &&Kind| kind.table == Declared::TABLE;
+        for kind in KINDS.iter().filter(|kind| !others_write(kind)) {
+            for Partition { hour, path } in hours(place, kind) {
+                let is_over = hour + kind.class.hours() <= now;
+                if is_over && can_be_merged(&path) && !self.given_up.contains(&path) {
                     found.push_back((kind, path));
                 }
             }
         }
         found
     }
+}
+
+/// Tells whether a partition has several parts, and nothing but parts.
+fn can_be_merged(partition: &Path) -> bool {
+    let files = partition::entries(partition);
+    let is_part = |path: &PathBuf| segment::part_of(path) == *path;
+    files.len() > 1 && files.iter().all(is_part)
 }
 
 fn is_time(last: Timestamp, now: Timestamp) -> bool {

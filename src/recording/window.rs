@@ -151,10 +151,11 @@ pub(super) fn size(folder: &Path, window: Window, most: u64) -> Result<Size, Rec
 /// Tells how many rows a file has; of a segment, about.
 fn rows_in(path: &Path) -> u64 {
     if path.extension().is_some_and(|known| known == "parquet") {
-        let file = File::open(path).ok();
-        let reader = file.and_then(|file| SerializedFileReader::new(file).ok());
-        let rows = reader.map_or(0, |reader| reader.metadata().file_metadata().num_rows());
-        return u64::try_from(rows).unwrap_or(0);
+        let rows = format::whatever_it_holds(|| {
+            let reader = SerializedFileReader::new(File::open(path).ok()?).ok()?;
+            u64::try_from(reader.metadata().file_metadata().num_rows()).ok()
+        });
+        return rows.unwrap_or(0);
     }
     fs::metadata(path).map_or(0, |about| about.len() / SEGMENT_ROW_BYTES)
 }

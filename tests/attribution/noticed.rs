@@ -65,7 +65,9 @@ fn who_was_seen_by_an_earlier_watch_is_no_newcomer() {
     });
     let mut world = story(1);
     world.seconds = 120.0;
-    let events = noticed(&mut Detector::knowing(&known), &world.run().0);
+    let until = Some(START - Span::from_secs(86_400));
+    let mut detector = Detector::knowing(&known, until);
+    let events = noticed(&mut detector, &world.run().0);
     let mut onboarded = of_kind(&events, Event::ONBOARDED);
     onboarded.sort_unstable();
     assert_eq!(onboarded, ["loud-1", "loud-2"]);
@@ -77,6 +79,17 @@ fn who_was_seen_by_an_earlier_watch_is_no_newcomer() {
     };
     let events = noticed(&mut Detector::default(), &short);
     assert!(of_kind(&events, Event::ONBOARDED).is_empty());
+}
+
+#[test]
+fn who_was_connected_while_an_earlier_watch_looked_has_only_another_name() {
+    let mut world = story(1);
+    world.seconds = 120.0;
+    // The earlier watch looked until long after all of them had come.
+    let until = Some(START + Span::from_secs(200));
+    let events = noticed(&mut Detector::knowing(&[], until), &world.run().0);
+    assert!(of_kind(&events, Event::ONBOARDED).is_empty());
+    assert_eq!(of_kind(&events, Event::FIRST_SEEN).len(), 4);
 }
 
 #[test]

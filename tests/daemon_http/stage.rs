@@ -197,7 +197,7 @@ impl Answer {
 
 /// Tells of a tick, and of where its time went, as a watcher does.
 pub(crate) fn see(server: &ServerLive, snapshot: &Snapshot) {
-    let mut books = Books::new(Naming::default(), &[]);
+    let mut books = Books::new(Naming::default(), &[], None);
     for text in seen::texts() {
         books.learn(&text);
     }

@@ -130,3 +130,40 @@ fn a_part_is_made_before_it_is_too_large() {
     let rows: usize = read.snapshots.iter().map(|tick| tick.sessions.len()).sum();
     assert_eq!((read.snapshots.len(), rows), (40, 40_000));
 }
+
+#[test]
+fn what_comes_in_while_an_hour_waits_for_its_merge_is_merged_with_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut writer, mut all) = in_parts(folder.path(), 3);
+    // Now it is planned, and the first table begun.
+    assert!(writer.upkeep());
+    for late in [snapshot(-400_000, 1), snapshot(2_000_001, 1)] {
+        writer.take(late.clone().into());
+        all.push(late);
+    }
+    writer.flush().unwrap();
+    while writer.upkeep() {}
+    all.push(snapshot(3_700_000_000, 1));
+    writer.take(snapshot(3_700_000_000, 1).into());
+    writer.seal().unwrap();
+    while writer.upkeep() {}
+    assert_eq!(files_by_table(folder.path()), [3; 5]);
+    all.sort_by_key(|snapshot| snapshot.tick.at);
+    assert_eq!(Recording::open(folder.path()).unwrap().snapshots, all);
+}
+
+#[test]
+fn what_others_declare_stays_in_the_parts_that_they_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut writer, _) = in_parts(folder.path(), 2);
+    let told = |micros, label: &str| Declared {
+        at: at(micros),
+        label: label.into(),
+    };
+    declare(folder.path(), &told(-200_000_000_002, "deploy")).unwrap();
+    declare(folder.path(), &told(-200_000_000_001, "deploy")).unwrap();
+    let before = parts(&folder.path().join("declared"));
+    while writer.upkeep() {}
+    assert_eq!(parts(&folder.path().join("declared")), before);
+    assert_eq!(before.len(), 2);
+}

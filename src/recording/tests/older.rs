@@ -74,6 +74,30 @@ fn a_recording_of_version_0_is_gone_on_with_and_becomes_one_of_this() {
 }
 
 #[test]
+fn the_parts_of_version_0_are_merged_with_all_that_they_tell() {
+    let folder = copy_of_version_0();
+    let before = Recording::open(folder.path()).unwrap();
+    let mut writer = Writer::create(folder.path(), &before.server).unwrap();
+    let last = before.snapshots.last().unwrap().tick.at;
+    let later = |micros: i64| {
+        let mut later = before.snapshots[0].clone();
+        later.tick.at = last + Span::from_micros(micros);
+        later
+    };
+    let added = [later(1), later(3_600_000_000)];
+    for snapshot in added.clone() {
+        writer.take(snapshot.into());
+        writer.seal().unwrap();
+    }
+    while writer.upkeep() {}
+    assert_eq!(parts(&folder.path().join("sessions")).len(), 2);
+    let mut read = Recording::open(folder.path()).unwrap();
+    let there = read.snapshots.split_off(before.snapshots.len());
+    assert_eq!(there, added);
+    is_version_0(&read);
+}
+
+#[test]
 fn what_a_later_minor_version_adds_is_passed_over() {
     let folder = written(&recording());
     let ticks = parts(&folder.path().join("ticks"));

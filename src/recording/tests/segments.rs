@@ -10,7 +10,7 @@ fn ending(folder: &Path, extension: &str) -> Vec<PathBuf> {
 }
 
 /// Writes as a process would that is killed before its next seal, flush by flush.
-fn killed(snapshots: &[Snapshot]) -> tempfile::TempDir {
+pub(super) fn killed(snapshots: &[Snapshot]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = Writer::create(folder.path(), &server()).unwrap();
     for snapshot in snapshots {
