@@ -12,8 +12,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use pgjam::recording::{Entry, Recording, Writer};
-use pgjam::time::Span;
+use pgjam::daemon::books::Books;
+use pgjam::recording::{Entry, Recording, RolledUp, Writer};
+use pgjam::sample::{Declared, StatementCounters};
+use pgjam::system::Naming;
+use pgjam::time::{Span, Timestamp};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -54,6 +59,87 @@ fn main() {
         );
     }
     others(&written, samples);
+    a_year(&written, &folder.path().join("day"));
+}
+
+/// Says what a year of minutes' sums takes, were every minute of it like one of those recorded:
+/// a day of them, each figure anew, times 365.
+fn a_year(recorded: &Path, folder: &Path) {
+    let rolled = minutes(recorded);
+    let server = Recording::open(recorded).unwrap().server;
+    let mut writer = Writer::create(folder, &server).unwrap();
+    let mut rng = StdRng::seed_from_u64(1);
+    // Midnight, so that the day is one partition.
+    let start = rolled[0].minute.at.as_micros().div_euclid(24 * HOUR) * 24 * HOUR;
+    let mut calls: BTreeMap<_, StatementCounters> = BTreeMap::new();
+    let mut cells = 0;
+    for minute in 0..24 * 60 {
+        let from = &rolled[rng.random_range(0..rolled.len())];
+        let mut one = from.clone();
+        let at = Timestamp::from_micros(start + minute * MINUTE + rng.random_range(0..9_000_000));
+        (one.minute.at, one.minute.until) = (at, at + Span::from_micros(MINUTE));
+        one.minute.counted = Some(one.minute.until);
+        for cell in &mut one.cells {
+            let percent = rng.random_range(50..150);
+            let dither = rng.random_range(0..1_000);
+            let vary = |span: Span| Span::from_micros(span.as_micros() / 100 * percent + dither);
+            (cell.at, cell.spent_us) = (at, vary(cell.spent_us));
+            cell.ticks = rng.random_range(1..=2 * cell.ticks.max(1));
+            cell.waited_us = cell.waited_us.map(vary);
+        }
+        for row in &mut one.counters {
+            let sum = calls.entry((row.database, row.query_id)).or_insert(*row);
+            let more = rng.random_range(1..5_000);
+            sum.calls = sum.calls.map(|calls| calls + more);
+            sum.exec_ms += more as f64 * rng.random_range(0.1..2.0);
+            sum.rows += more;
+            sum.blocks_hit += 4 * more;
+            sum.wal_bytes += rng.random_range(100..200) * more;
+            *row = StatementCounters {
+                at: one.minute.until,
+                exec_ms: sum.exec_ms.floor(),
+                ..*sum
+            };
+        }
+        cells += one.cells.len();
+        writer.take(Entry::Minute(Box::new(one)));
+        if minute % 10 == 9 {
+            writer.seal().unwrap();
+        }
+    }
+    let mut last = rolled[0].clone();
+    last.minute.at = Timestamp::from_micros(start + 49 * HOUR);
+    writer.take(Entry::Minute(Box::new(last)));
+    writer.take(Entry::Declared(Declared {
+        at: Timestamp::from_micros(start + 49 * HOUR),
+        label: "the day is over".into(),
+    }));
+    while writer.upkeep() {}
+    let tables = bytes_by_table(folder);
+    let bytes: u64 = tables.values().sum();
+    let year = bytes as f64 * 365.0 / f64::from(1 << 20);
+    println!(
+        "sums of minutes: {:.1} cells a minute, {:.1} bytes a cell with all beside it, {year:.0} MiB a year",
+        cells as f64 / 1_440.0,
+        bytes as f64 / cells as f64,
+    );
+    for (table, bytes) in tables.iter().filter(|(_, bytes)| **bytes > 10_000) {
+        println!("  {table:<16}{bytes:>12} bytes a day");
+    }
+}
+
+/// Reads the minutes of a recording as if its samples were gone.
+fn minutes(recorded: &Path) -> Vec<RolledUp> {
+    let copy = tempfile::tempdir().unwrap();
+    let mut cp = Command::new("cp");
+    let copied = cp
+        .arg("-r")
+        .arg(recorded)
+        .arg(copy.path().join("it"))
+        .status();
+    assert!(copied.unwrap().success());
+    fs::remove_dir_all(copy.path().join("it/ticks")).unwrap();
+    Recording::open(&copy.path().join("it")).unwrap().minutes
 }
 
 /// Lets the lab run, and records it.
@@ -84,13 +170,21 @@ fn write(recording: &Recording, folder: &Path) -> Writer {
     let names = recording.names.iter().cloned().map(Entry::Name);
     let mut looks = recording.counters.iter().peekable();
     let mut texts: Vec<Entry> = statements.chain(names).collect();
+    let mut books = Books::new(Naming::default(), &[]);
+    recording.statements.iter().for_each(|it| books.learn(it));
+    recording.names.iter().for_each(|it| books.name(it));
     let mut minute = 0;
     for snapshot in &recording.snapshots {
         let at = snapshot.tick.at;
         writer.take(snapshot.clone().into());
+        books
+            .look(snapshot)
+            .into_iter()
+            .for_each(|it| writer.take(it));
         texts.drain(..).for_each(|text| writer.take(text));
         while let Some(look) = looks.next_if(|look| look.at <= at) {
             writer.take(Entry::Counters(look.clone()));
+            books.count(look).into_iter().for_each(|it| writer.take(it));
         }
         if at.since(first).as_micros() / MINUTE > minute {
             minute += 1;
@@ -98,6 +192,7 @@ fn write(recording: &Recording, folder: &Path) -> Writer {
         }
     }
     looks.for_each(|look| writer.take(Entry::Counters(look.clone())));
+    books.finish().into_iter().for_each(|it| writer.take(it));
     writer.seal().unwrap();
     writer
 }

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use super::RecordingError;
 use super::files::make_folder;
 use super::partition::{hour_of, place};
+use super::retention::Class;
 use super::rows::Row;
 use super::segment::{self, Segment};
-use super::tables::Table;
+use super::tables::{Table, class_of};
 use crate::time::Timestamp;
 
 /// Where parts go.
@@ -30,7 +31,8 @@ impl Place {
 
     /// Makes the folder of the partition that a row with a time of its own lies in.
     pub(super) fn partition<R: Row>(&self, row: &R) -> Result<PathBuf, RecordingError> {
-        self.hour(R::TABLE, hour_of(row.at().unwrap_or_default()))
+        let hour = hour_of(row.at().unwrap_or_default());
+        self.hour(R::TABLE, class_of::<R>().first_hour(hour))
     }
 
     /// Makes the folder of the partition of an hour.
@@ -51,7 +53,7 @@ impl Place {
 #[derive(Debug)]
 pub(super) struct Buffer<R> {
     rows: Vec<(Timestamp, R)>,
-    /// By hour, where the rows go.
+    /// By the first hour of their partition, where the rows go.
     segments: BTreeMap<i64, Segment>,
     /// What the rows take.
     bytes: usize,
@@ -99,9 +101,11 @@ impl<R: Row> Table for Buffer<R> {
     }
 
     fn flush(&mut self, place: &mut Place) -> Result<(), RecordingError> {
+        let class = class_of::<R>();
+        let placed = |at: Timestamp| class.first_hour(hour_of(at));
         let mut hours: BTreeMap<i64, Vec<&R>> = BTreeMap::new();
         for (at, row) in &self.rows {
-            hours.entry(hour_of(*at)).or_default().push(row);
+            hours.entry(placed(*at)).or_default().push(row);
         }
         let mut written = Vec::new();
         let mut outcome = Ok(());
@@ -112,7 +116,7 @@ impl<R: Row> Table for Buffer<R> {
             }
             written.push(hour);
         }
-        self.retain(|at| !written.contains(&hour_of(at)));
+        self.retain(|at| !written.contains(&placed(at)));
         outcome?;
         // What a part is made of has to fit in memory.
         let full = self
@@ -129,6 +133,10 @@ impl<R: Row> Table for Buffer<R> {
             seal::<R>(&mut self.segments, hour)?;
         }
         Ok(())
+    }
+
+    fn class(&self) -> Class {
+        class_of::<R>()
     }
 
     fn let_go_of_removed(&mut self) -> u64 {

@@ -1,9 +1,7 @@
 //! A watch and what was recorded before it, as one recording.
 
-use std::collections::HashSet;
-
 use super::Recording;
-use crate::sample::{Counters, StatementCounters};
+use super::counted::{counters_of, leave_first_growth_open};
 use crate::time::{Span, Timestamp};
 
 impl Recording {
@@ -34,7 +32,7 @@ impl Recording {
         self.snapshots = snapshots;
         counters.append(&mut self.counters);
         self.counters = counters;
-        leave_first_growth_open(&mut self.counters);
+        leave_first_growth_open(counters_of(&mut [], &mut self.counters));
         self.statements.splice(..0, earlier.statements);
         self.names.splice(..0, earlier.names);
         // What was declared while this watch went on stands in the other one too.
@@ -57,30 +55,5 @@ impl Recording {
     /// Gives the first instant that it looked at.
     fn begun(&self) -> Option<Timestamp> {
         self.snapshots.first().map(|snapshot| snapshot.tick.at)
-    }
-}
-
-/// Says of an entry that is told of for the first time that it was not known before.
-///
-/// A look tells what changed since the last. Where the looks before it are missing, the first
-/// that tells of an entry tells a sum since long ago.
-fn leave_first_growth_open(looks: &mut [Counters]) {
-    let mut known = HashSet::new();
-    for place in 0..looks.len() {
-        let rows = &looks[place].rows;
-        let new = rows
-            .iter()
-            .filter(|row| known.insert((row.database, row.query_id)));
-        let new: Vec<StatementCounters> = new.copied().collect();
-        let Some(before) = place.checked_sub(1) else {
-            continue;
-        };
-        let at = looks[before].at;
-        let unknown = new.into_iter().map(|row| StatementCounters {
-            at,
-            calls: None,
-            ..row
-        });
-        looks[before].rows.extend(unknown);
     }
 }

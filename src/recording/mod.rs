@@ -44,6 +44,7 @@
 
 mod buffer;
 mod charge;
+mod counted;
 mod declare;
 mod event;
 mod files;

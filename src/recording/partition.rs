@@ -27,6 +27,11 @@ pub(super) const fn hour_of(at: Timestamp) -> i64 {
     at.as_micros().div_euclid(3_600_000_000)
 }
 
+/// Gives the first instant of an hour.
+pub(super) const fn start_of(hour: i64) -> Timestamp {
+    Timestamp::from_micros(hour.saturating_mul(3_600_000_000))
+}
+
 /// Names the folders of an hour below those of a table.
 pub(super) fn place(slug: &str, hour: i64) -> PathBuf {
     let start = jiff::Timestamp::from_second(hour.saturating_mul(3_600)).unwrap_or_default();

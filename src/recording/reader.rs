@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::charge::{Charge, Minute, RolledUp};
+use super::counted;
 use super::format::{self, FORMAT, MANIFEST, Manifest};
-use super::partition::{self, Partition, entries, hour_of, partitions};
+use super::partition::{self, Partition, entries, hour_of, partitions, start_of};
 use super::rows::{Look, PerMinute, Row, Stamped, TickRow};
 use super::seen::{self, LockRow, SessionRow};
-use super::tables::KINDS;
+use super::tables::{KINDS, class_of};
 use super::window::{self, MOST_ROWS, Size, Window};
 use super::{Recording, RecordingError};
 use crate::sample::{
@@ -62,7 +63,7 @@ impl Recording {
             strings: HashSet::new(),
         };
         let (snapshots, orphans) = snapshots(&mut parts);
-        let counters = counters(&mut parts);
+        let mut counters = counters(&mut parts);
         let mut statements: Vec<StatementText> = last_of_each(parts.until_the_end());
         for statement in &mut statements {
             parts.intern(&mut statement.text);
@@ -78,7 +79,11 @@ impl Recording {
             settings: parts.rows(),
         };
         let first = snapshots.first().map(|snapshot| snapshot.tick.at);
-        let minutes = minutes(&mut parts, first);
+        let mut minutes = minutes(&mut parts, first);
+        // Before, an hour did not begin with a look that tells everything.
+        if manifest.format == format::BEFORE && window.from > Window::ALL.from {
+            counted::leave_first_growth_open(counted::counters_of(&mut minutes, &mut counters));
+        }
         let mut losses: Vec<Loss> = parts.rows();
         let at = snapshots
             .last()
@@ -230,12 +235,21 @@ fn minutes(parts: &mut Parts<'_>, first_tick: Option<Timestamp>) -> Vec<RolledUp
             minutes[place].cells.push(cell);
         }
     }
-    for PerMinute(row) in parts.rows::<PerMinute<StatementCounters>>() {
+    let mut before = Vec::new();
+    for PerMinute(row) in parts.since_their_hour::<PerMinute<StatementCounters>>() {
         // A look that ends a minute is that minute's.
         let place = minutes.partition_point(|rolled| rolled.minute.until < row.at);
-        if let Some(rolled) = minutes.get_mut(place).filter(|it| it.minute.at <= row.at) {
-            rolled.counters.push(row);
+        match minutes.get_mut(place) {
+            Some(rolled) if rolled.minute.at <= row.at => rolled.counters.push(row),
+            Some(_) if place == 0 => before.push(row),
+            _ => {}
         }
+    }
+    if let Some(first) = minutes.first_mut()
+        && let Some(at) = first.minute.counted
+    {
+        before.sort_by_key(|row| row.at);
+        counted::complete(&mut first.counters, at, before);
     }
     minutes
 }
@@ -246,16 +260,18 @@ fn counters(parts: &mut Parts<'_>) -> Vec<Counters> {
         at,
         rows: Vec::new(),
     };
-    for Look { at } in parts.rows() {
+    for Look { at } in parts.since_their_hour() {
         looks.insert(at, empty(at));
     }
-    for row in parts.rows::<StatementCounters>() {
+    for row in parts.since_their_hour::<StatementCounters>() {
         looks.entry(row.at).or_insert(empty(row.at)).rows.push(row);
     }
     for look in looks.values_mut() {
         look.rows.sort_by_key(|row| (row.database, row.query_id));
     }
-    looks.into_values().collect()
+    let mut looks = looks.into_values().collect();
+    counted::begin_at(&mut looks, parts.window.from);
+    looks
 }
 
 /// Keeps the last one of rows that say the same, in their order.
@@ -323,11 +339,22 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
+    /// Reads the rows of a table within the window, and before it in its first hour.
+    fn since_their_hour<R: Row>(&mut self) -> Vec<R> {
+        let window = self.window;
+        self.window.from = start_of(hour_of(window.from));
+        let rows = self.rows();
+        self.window = window;
+        rows
+    }
+
     /// Lists the hours that a table has within the window.
     fn hours<R: Row>(&self) -> Vec<i64> {
         let all = partitions(&self.folder.join(R::TABLE), &self.slug).into_iter();
         let hours = all.map(|partition| partition.hour);
-        hours.filter(|hour| self.window.touches(*hour)).collect()
+        hours
+            .filter(|hour| self.window.touches(*hour, class_of::<R>()))
+            .collect()
     }
 
     /// Reads an hour of a table in order of time.

@@ -18,6 +18,8 @@ use crate::time::Timestamp;
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
 /// How often parts are made of them.
 const SEAL_EVERY: Duration = Duration::from_mins(1);
+/// … each so many times of sums of minutes too, of which there are few rows.
+const SEALS_OF_SAMPLES: u64 = 10;
 
 /// News of the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -242,6 +244,7 @@ fn write(
 ) -> Result<(), RecordingError> {
     let mut flush = Instant::now() + FLUSH_EVERY;
     let mut seal = Instant::now() + SEAL_EVERY;
+    let mut seals = 0_u64;
     loop {
         match entries.next(flush.saturating_duration_since(Instant::now())) {
             Ok(entry) => writer.take(entry),
@@ -256,7 +259,12 @@ fn write(
             writer.flush()
         } else {
             seal = now + SEAL_EVERY;
-            writer.seal()
+            seals += 1;
+            if seals.is_multiple_of(SEALS_OF_SAMPLES) {
+                writer.seal()
+            } else {
+                writer.seal_samples()
+            }
         };
         *trouble.lock().unwrap_or_else(PoisonError::into_inner) =
             written.err().map(|error| error.to_string());

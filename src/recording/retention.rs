@@ -1,7 +1,8 @@
 //! What may stay: by bytes and by age, samples and sums of minutes apart.
 //!
 //! - What is planned is a value: nothing here touches a file.
-//! - Whole hours go, the oldest first, and never the hour that is being written.
+//! - Whole partitions go, hours of samples and days of sums, the oldest first, and never one that
+//!   is being written.
 //! - Texts and names stay: whatever is left may refer to them, and each is written once.
 
 use crate::time::Span;
@@ -32,11 +33,28 @@ pub(super) enum Class {
     Kept,
 }
 
-/// An hour of the tables of one class.
+impl Class {
+    /// How many hours one partition of its tables has.
+    ///
+    /// Sums of minutes are few: in parts of an hour most of the bytes would be about the columns.
+    pub(super) const fn hours(self) -> i64 {
+        match self {
+            Self::Raw | Self::Kept => 1,
+            Self::Rollup => 24,
+        }
+    }
+
+    /// Gives the first hour of the partition that an hour lies in.
+    pub(super) const fn first_hour(self, hour: i64) -> i64 {
+        hour - hour.rem_euclid(self.hours())
+    }
+}
+
+/// A partition of the tables of one class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Held {
     pub(super) class: Class,
-    /// Hours since the Unix epoch.
+    /// Its first hour, since the Unix epoch.
     pub(super) hour: i64,
     pub(super) bytes: u64,
 }
@@ -52,9 +70,13 @@ pub(super) fn plan(held: &[Held], retention: Retention, now: i64) -> Vec<(Class,
         let mut hours: Vec<&Held> = of_class.collect();
         hours.sort_by_key(|held| held.hour);
         let mut left: u64 = hours.iter().map(|held| held.bytes).sum();
-        for held in hours.into_iter().filter(|held| held.hour < now) {
-            // An hour is as old as its last moment.
-            let old = (now - held.hour - 1).saturating_mul(HOUR);
+        for held in hours {
+            // It is as old as its last moment.
+            let hours = now - held.hour - class.hours();
+            if hours < 0 {
+                continue;
+            }
+            let old = hours.saturating_mul(HOUR);
             if age.is_some_and(|age| old >= age.as_micros())
                 || bytes.is_some_and(|most| left > most)
             {
@@ -76,12 +98,11 @@ mod tests {
         Held { class, hour, bytes }
     }
 
-    /// Ten hours of each class up to the one that is being written, ten bytes each.
+    /// Ten partitions of each class up to the one that is being written, ten bytes each.
     fn ten() -> Vec<Held> {
-        let hours = (NOW - 9..=NOW).rev();
         let classes = [Class::Kept, Class::Rollup, Class::Raw];
-        hours
-            .flat_map(|hour| classes.map(|class| held(class, hour, 10)))
+        (0..10)
+            .flat_map(|ago| classes.map(|class| held(class, NOW - ago * class.hours(), 10)))
             .collect()
     }
 
@@ -110,7 +131,7 @@ mod tests {
             (Class::Raw, -9),
             (Class::Raw, -8),
             (Class::Raw, -7),
-            (Class::Rollup, -9),
+            (Class::Rollup, -9 * 24),
         ];
         check(retention, &expected);
     }
@@ -119,7 +140,7 @@ mod tests {
     fn an_hour_goes_when_its_last_moment_is_old_enough() {
         let retention = Retention {
             raw_age: Some(Span::from_micros(7 * HOUR)),
-            rollup_age: Some(Span::from_micros(8 * HOUR + 1)),
+            rollup_age: Some(Span::from_micros(8 * 24 * HOUR + 1)),
             ..Retention::default()
         };
         check(retention, &[(Class::Raw, -9), (Class::Raw, -8)]);

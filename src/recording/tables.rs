@@ -29,6 +29,8 @@ pub(super) trait Table {
     fn flush(&mut self, place: &mut Place) -> Result<(), RecordingError>;
     /// Makes parts of what was flushed.
     fn seal(&mut self) -> Result<(), RecordingError>;
+    /// How long its rows stay.
+    fn class(&self) -> Class;
     /// Lets go of segments that somebody has removed, and tells how many rows went with them.
     fn let_go_of_removed(&mut self) -> u64;
     /// What the rows take that wait in memory.
@@ -61,6 +63,12 @@ impl Kind {
             merge: merge::begin::<R>,
         }
     }
+}
+
+/// Tells how long the rows of a table stay.
+pub(super) fn class_of<R: Row>() -> Class {
+    let kind = KINDS.iter().find(|kind| kind.table == R::TABLE);
+    kind.map_or(Class::Raw, |kind| kind.class)
 }
 
 macro_rules! tables {

@@ -73,7 +73,9 @@ impl Upkeep {
             {
                 let files = partition::entries(&path);
                 let is_part = |path: &PathBuf| segment::part_of(path) == *path;
-                let wanted = hour < now && files.len() > 1 && files.iter().all(is_part);
+                let wanted = hour + kind.class.hours() <= now
+                    && files.len() > 1
+                    && files.iter().all(is_part);
                 if wanted && !self.given_up.contains(&path) {
                     found.push_back((kind, path));
                 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 
 use super::partition::{self, Partition};
+use super::retention::Class;
 use super::rows::Row;
 use super::seen::{LockRow, SessionRow};
 use super::{RecordingError, format, reader};
@@ -66,9 +67,10 @@ impl Window {
         self.from.as_micros() <= at.as_micros() && at.as_micros() <= self.to.as_micros()
     }
 
-    /// Tells whether an hour has a piece of it.
-    pub(super) const fn touches(self, hour: i64) -> bool {
-        partition::hour_of(self.from) <= hour && hour <= partition::hour_of(self.to)
+    /// Tells whether a partition that begins with an hour has a piece of it.
+    pub(super) const fn touches(self, hour: i64, class: Class) -> bool {
+        partition::hour_of(self.from) < hour.saturating_add(class.hours())
+            && hour <= partition::hour_of(self.to)
     }
 
     /// Tells how much of an hour it covers.
@@ -97,7 +99,10 @@ pub(super) fn size(folder: &Path, window: Window, most: u64) -> Result<Size, Rec
     let mut hours: std::collections::BTreeMap<i64, f64> = std::collections::BTreeMap::new();
     for table in [SessionRow::TABLE, LockRow::TABLE] {
         let all = partition::partitions(&folder.join(table), &slug);
-        for Partition { hour, path } in all.iter().filter(|hour| window.touches(hour.hour)) {
+        for Partition { hour, path } in all
+            .iter()
+            .filter(|hour| window.touches(hour.hour, Class::Raw))
+        {
             let rows: u64 = partition::files_in(path)
                 .iter()
                 .map(|file| rows_in(file))

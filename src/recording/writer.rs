@@ -9,6 +9,7 @@ use super::buffer::Place;
 use super::charge::RolledUp;
 use super::files::{io, make_folder, write_whole};
 use super::format::{self, FORMAT, MANIFEST, MINOR, Manifest};
+use super::retention::Class;
 use super::rows::{Look, PerMinute, PerTick, Stamped, TickRow};
 use super::seen::{LockRow, SessionRow};
 use super::tables::{KINDS, Table, Tables};
@@ -171,6 +172,18 @@ impl Writer {
         // Also where no more rows could be appended: the next segment may take them.
         let tables = self.tables.all().into_iter();
         tables.map(Table::seal).fold(flushed, Result::and)
+    }
+
+    /// Makes durable what is many rows; sums of minutes and the like stay in their segments.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::seal`].
+    pub fn seal_samples(&mut self) -> Result<(), RecordingError> {
+        let flushed = self.flush();
+        let tables = self.tables.all().into_iter();
+        let samples = tables.filter(|table| table.class() != Class::Rollup);
+        samples.map(Table::seal).fold(flushed, Result::and)
     }
 
     /// Does a piece of what keeps the recording small, and tells whether there is more of it: the

@@ -131,3 +131,34 @@ fn rows<R: Row>(folder: &Path) -> Vec<R> {
     };
     format::decode(fs::File::open(part).unwrap(), Window::ALL).unwrap()
 }
+
+#[test]
+fn sums_of_a_day_lie_in_one_partition_and_become_one_part_when_it_is_over() {
+    const HOUR: i64 = 3_600;
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = Writer::create(folder.path(), &server()).unwrap();
+    for hour in 0..4 {
+        writer.take(Entry::Minute(Box::new(minute(hour * HOUR))));
+        writer.seal().unwrap();
+    }
+    let parts = || parts(&folder.path().join("cells"));
+    // The stage begins one second before 15 o'clock.
+    assert_eq!(parts().len(), 4);
+    let days: std::collections::BTreeSet<_> = parts()
+        .iter()
+        .map(|it| it.parent().map(Path::to_owned))
+        .collect();
+    assert_eq!(days.len(), 1);
+    writer.take(snapshot(48 * HOUR * 1_000_000, 1).into());
+    while writer.upkeep() {}
+    assert_eq!(parts().len(), 1);
+    writer.finish().unwrap();
+    let read = Recording::open(folder.path()).unwrap();
+    assert_eq!(read.minutes, [0, 1, 2, 3].map(|hour| minute(hour * HOUR)));
+    let window = Window {
+        from: at(HOUR * 1_000_000),
+        to: at(2 * HOUR * 1_000_000),
+    };
+    let read = Recording::open_within(folder.path(), window).unwrap();
+    assert_eq!(read.minutes.len(), 2);
+}

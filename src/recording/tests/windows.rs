@@ -1,6 +1,7 @@
 //! Pieces of a recording: those that are read, and those that may stay.
 
 use super::*;
+use crate::sample::Counters;
 
 const HOUR: i64 = 3_600_000_000;
 
@@ -152,4 +153,58 @@ fn whoever_reads_while_hours_go_sees_no_tick_without_its_sessions() {
         done.store(true, std::sync::atomic::Ordering::Relaxed);
         reader.join().unwrap();
     });
+}
+
+/// A look that tells the calls of some entries.
+fn counted(micros: i64, entries: &[(i64, i64)]) -> Counters {
+    let row = |&(query_id, calls): &(i64, i64)| StatementCounters {
+        at: at(micros),
+        database: Oid(1),
+        query_id: QueryId(query_id),
+        calls: Some(calls),
+        exec_ms: 1.0,
+        rows: 0,
+        blocks_hit: 0,
+        blocks_read: 0,
+        wal_bytes: 0,
+    };
+    Counters {
+        at: at(micros),
+        rows: entries.iter().map(row).collect(),
+    }
+}
+
+/// Gives the calls that a look told, by entry.
+fn calls(look: &[StatementCounters]) -> Vec<(i64, Option<i64>)> {
+    let calls = look.iter().map(|row| (row.query_id.0, row.calls));
+    calls.collect()
+}
+
+#[test]
+fn counters_in_mid_hour_begin_with_how_they_stood_then() {
+    const SECOND: i64 = 1_000_000;
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = Writer::create(folder.path(), &server()).unwrap();
+    // The hour turns one second after the start.
+    for (second, entries) in [
+        (0, &[(1, 3)][..]),
+        (10, &[(1, 5), (2, 700)]),
+        (20, &[(1, 6)]),
+        (40, &[(1, 9), (3, 2)]),
+    ] {
+        writer.take(Entry::Counters(counted(second * SECOND, entries)));
+    }
+    writer.take(snapshot(35 * SECOND, 1).into());
+    writer.finish().unwrap();
+    let window = Window {
+        from: at(30 * SECOND),
+        ..Window::ALL
+    };
+    let read = Recording::open_within(folder.path(), window).unwrap();
+    let [before, after] = &read.counters[..] else {
+        panic!("{:?}", read.counters)
+    };
+    assert_eq!(before.at, at(20 * SECOND));
+    assert_eq!(calls(&before.rows), [(1, Some(6)), (2, Some(700))]);
+    assert_eq!(calls(&after.rows), [(1, Some(9)), (3, Some(2))]);
 }

@@ -1,0 +1,88 @@
+//! Counters in a stretch that begins in the middle of a recording.
+//!
+//! A look tells what changed since the last one, and the first look in an hour tells everything.
+//! So a stretch is read from the start of its hour, and what was told before it becomes its first
+//! look. Where the hour did not begin with such a look nobody knows by how much an entry grew that
+//! is told for the first time later: it may be new, or have stood still since before that hour.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::charge::RolledUp;
+use crate::pg::{Oid, QueryId};
+use crate::sample::{Counters, StatementCounters};
+use crate::time::Timestamp;
+
+/// A look: when, and what it told.
+pub(super) type Told<'l> = (Timestamp, &'l mut Vec<StatementCounters>);
+
+/// Lists the looks of minutes, and then those of which all is there.
+pub(super) fn counters_of<'l>(
+    minutes: &'l mut [RolledUp],
+    looks: &'l mut [Counters],
+) -> Vec<Told<'l>> {
+    let minutes = minutes.iter_mut().filter_map(|rolled| {
+        let at = rolled.minute.counted?;
+        Some((at, &mut rolled.counters))
+    });
+    let looks = looks.iter_mut().map(|look| (look.at, &mut look.rows));
+    minutes.chain(looks).collect()
+}
+
+/// Makes one look of all before `from`, which tells how everything stood at the last of them.
+pub(super) fn begin_at(looks: &mut Vec<Counters>, from: Timestamp) {
+    let before = looks.partition_point(|look| look.at < from);
+    let Some(last) = before.checked_sub(1) else {
+        return;
+    };
+    let at = looks[last].at;
+    let rows = looks.drain(..before).flat_map(|look| look.rows);
+    let rows = last_of_each(rows, at);
+    looks.insert(0, Counters { at, rows });
+}
+
+/// Completes a look by what was told before it.
+pub(super) fn complete(
+    look: &mut Vec<StatementCounters>,
+    at: Timestamp,
+    before: Vec<StatementCounters>,
+) {
+    let rows = before.into_iter().chain(std::mem::take(look));
+    *look = last_of_each(rows, at);
+}
+
+/// Gives what was told last of each entry, as of `at`.
+fn last_of_each(
+    rows: impl Iterator<Item = StatementCounters>,
+    at: Timestamp,
+) -> Vec<StatementCounters> {
+    let mut last: BTreeMap<(Oid, QueryId), StatementCounters> = BTreeMap::new();
+    for row in rows {
+        last.insert(
+            (row.database, row.query_id),
+            StatementCounters { at, ..row },
+        );
+    }
+    last.into_values().collect()
+}
+
+/// Says of an entry that is told of for the first time that it was not known before.
+pub(super) fn leave_first_growth_open(mut looks: Vec<Told<'_>>) {
+    let mut known = HashSet::new();
+    for place in 0..looks.len() {
+        let rows = looks[place].1.iter();
+        let new: Vec<StatementCounters> = rows
+            .filter(|row| known.insert((row.database, row.query_id)))
+            .copied()
+            .collect();
+        let Some(before) = place.checked_sub(1) else {
+            continue;
+        };
+        let (at, rows) = &mut looks[before];
+        let at = *at;
+        rows.extend(new.into_iter().map(|row| StatementCounters {
+            at,
+            calls: None,
+            ..row
+        }));
+    }
+}
