@@ -250,14 +250,17 @@ pub(super) struct DiagnoseArgs {
     pub(super) output: OutputArgs,
 }
 
+/// What is said of one server stands in the configuration, if there is one.
+const OF_ONE_SERVER: [&str; 5] = ["to", "dsn", "hz", "listen", "system_by"];
+
 #[derive(Args, Debug)]
 pub(super) struct RecordArgs {
     /// The configuration that names the servers to watch. [default: $PGJAM_CONFIG,
     /// ~/.config/pgjam/config.toml, /etc/pgjam/config.toml]
-    #[arg(long, value_name = "FILE", conflicts_with = "to")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = OF_ONE_SERVER)]
     pub(super) config: Option<PathBuf>,
     /// Say what is wrong with the configuration, or how it was understood, and end.
-    #[arg(long, conflicts_with = "to")]
+    #[arg(long, conflicts_with_all = OF_ONE_SERVER)]
     pub(super) check_config: bool,
     /// Without a configuration: the one server to watch, as psql takes it.
     #[arg(long, short, value_name = "DSN", requires = "to")]
