@@ -6,7 +6,8 @@
 -- needs   nothing
 -- cost    a few catalogue look-ups, once per connection, and each minute while pg_stat_statements is missing
 /* pgjam */
-select (select a.datid from pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a) as database,
+select pg_catalog.statement_timestamp() as at,
+       (select a.datid from pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a) as database,
        (extract(epoch from pg_catalog.current_setting('deadlock_timeout')::interval) * 1000000)::bigint as deadlock_us,
        pg_catalog.current_setting('server_version_num')::integer as version,
        pg_catalog.pg_size_bytes(pg_catalog.current_setting('track_activity_query_size')) as text_bytes,

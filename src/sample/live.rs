@@ -86,6 +86,8 @@ pub struct Source<'c> {
     decoder: Decoder,
     /// The server's clock at the last tick.
     last: Option<Timestamp>,
+    /// The same as the watch began.
+    begun: Timestamp,
     clock: ServerClock,
     /// As it is set for this session, read once.
     deadlock_timeout: Span,
@@ -121,6 +123,7 @@ impl<'c> Source<'c> {
             decoder: Decoder::new(Columns::new(query::TICK.name, tick.columns())),
             tick,
             last: None,
+            begun: found.at,
             clock: ServerClock::default(),
             deadlock_timeout: found.deadlock_timeout,
             texts: Texts::new(options.tag_keys, found.text_bytes),
@@ -357,11 +360,9 @@ impl<'c> Source<'c> {
         }
     }
 
-    /// Gives what was lost since the last call; nothing before the first look, which has the time.
+    /// Gives what was lost since the last call.
     pub fn losses(&mut self) -> Vec<Loss> {
-        let Some(at) = self.last else {
-            return Vec::new();
-        };
+        let at = self.last.unwrap_or(self.begun);
         let losses = std::mem::take(&mut self.losses);
         let loss = |(kind, count): (&str, u64)| Loss {
             at,
@@ -399,6 +400,8 @@ impl<'c> Source<'c> {
 
 /// Where the observer is connected, and what it finds there.
 struct Found {
+    /// The server's clock.
+    at: Timestamp,
     home: Oid,
     version: Version,
     text_bytes: usize,
@@ -423,6 +426,7 @@ impl Found {
         let size: i64 = columns.get(row, "text_bytes")?;
         let schema: Option<Bytes<'_>> = columns.get(row, "statements_schema")?;
         Ok(Self {
+            at: columns.get::<Instant>(row, "at")?.0,
             home: Oid(columns.get(row, "database")?),
             version: Version(u32::try_from(version).unwrap_or(0)),
             text_bytes: usize::try_from(size).unwrap_or(usize::MAX),
