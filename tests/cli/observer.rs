@@ -57,7 +57,8 @@ fn the_observer_is_one_session_that_holds_and_writes_nothing() {
         for pid in sessions {
             // A look takes it a fraction of a millisecond, so many have to be taken at it. Of its
             // virtual transaction only the backend's half counts: while a transaction ends, the
-            // server may show its lock with an owner whose other half is 0 already.
+            // server may show its lock with an owner whose other half is 0 already. The looks around,
+            // at the edges of a watch, read pg_class and pg_index in the weakest mode.
             let glances = format!(
                 "do $$ declare held text; begin
                    for n in 1 .. 200 loop
@@ -65,7 +66,10 @@ fn the_observer_is_one_session_that_holds_and_writes_nothing() {
                        from pg_lock_status()
                       where pid = {pid}
                         and split_part(virtualxid, '/', 1)
-                            is distinct from split_part(virtualtransaction, '/', 1);
+                            is distinct from split_part(virtualtransaction, '/', 1)
+                        and not (mode = 'AccessShareLock'
+                                 and coalesce(relation, 0)
+                                     in (1259, 2662, 2663, 3455, 2610, 2678, 2679));
                      if held is not null then
                        raise exception 'it holds %', held;
                      end if;
