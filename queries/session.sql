@@ -18,4 +18,9 @@ select pg_catalog.statement_timestamp() as at,
            and pg_catalog.has_schema_privilege(n.oid, 'USAGE')
            and (select pg_catalog.bool_and(pg_catalog.has_function_privilege(f.oid, 'EXECUTE'))
                   from pg_catalog.pg_proc f
-                 where f.pronamespace = n.oid and f.proname = 'pg_stat_statements')) as statements_schema
+                 where f.pronamespace = n.oid and f.proname = 'pg_stat_statements')) as statements_schema,
+       exists (select from pg_catalog.pg_extension e
+                 join pg_catalog.pg_proc f on f.pronamespace = e.extnamespace
+                where e.extname = 'pg_stat_statements'
+                  and f.proname = 'pg_stat_statements_info'
+                  and pg_catalog.has_function_privilege(f.oid, 'EXECUTE')) as statements_info

@@ -10,6 +10,7 @@
 //!   of an hour before had, or half, beyond what sampling makes of it. Work is time that it did
 //!   not wait for others: it does not grow because others are in the way.
 //! - A change of the schema is told once in ten minutes for each statement of a system.
+//! - A reset of `pg_stat_statements` is told with the time that the server gives for it.
 //! - A setting is told when it has another value than at the look before, whatever connection that
 //!   was over; and when another one begins to wait for a restart.
 
@@ -20,7 +21,7 @@ use crate::attribution::cause::Class;
 use crate::attribution::event::Seen;
 use crate::graph::view::Vocabulary;
 use crate::recording::{Event, RolledUp};
-use crate::sample::{Setting, Snapshot};
+use crate::sample::{ServerCounter, Setting, Snapshot};
 use crate::statement::{Kind, StatementId};
 use crate::time::{Span, Timestamp};
 
@@ -60,6 +61,8 @@ pub struct Detector {
     changes: HashMap<(Option<Arc<str>>, StatementId), Timestamp>,
     /// As they were last seen; none before the first look at them.
     settings: HashMap<Arc<str>, Setting>,
+    /// Since when `pg_stat_statements` counts, as it was last told.
+    counts_since: Option<i64>,
     /// The changes of the schema that an earlier watch told in its last minute.
     told: HashSet<(Timestamp, Arc<str>)>,
     /// The longest time that one look stood for since the last minute was over.
@@ -197,6 +200,22 @@ impl Detector {
             });
         }
         events
+    }
+
+    /// Takes in what the server counts, as far as it changed: whether counters began anew.
+    pub fn counted(&mut self, told: &[ServerCounter]) -> Vec<Event> {
+        let told = told.iter().filter(|it| &*it.name == "statements_since_us");
+        let moved = told.filter(|it| {
+            let before = self.counts_since.replace(it.value);
+            before.is_some_and(|before| before < it.value)
+        });
+        let event = |it: &ServerCounter| Event {
+            at: Timestamp::from_micros(it.value),
+            kind: Event::STATISTICS_RESET.into(),
+            label: "pg_stat_statements".into(),
+            detail: None,
+        };
+        moved.map(event).collect()
     }
 
     /// Takes in a minute's sums: who works much more, or much less, than before.

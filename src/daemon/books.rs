@@ -94,7 +94,8 @@ impl Books {
     /// Works out what a look around adds.
     #[must_use]
     pub fn look_around(&mut self, surroundings: &Surroundings) -> Vec<Entry> {
-        let events = self.detector.settings(&surroundings.settings);
+        let mut events = self.detector.settings(&surroundings.settings);
+        events.extend(self.detector.counted(&surroundings.server));
         events.into_iter().map(Entry::Event).collect()
     }
 

@@ -116,8 +116,14 @@ pub const SERVER_14: Query = Query {
     text: include_str!("../../queries/server_14.sql"),
 };
 
+/// Since when `pg_stat_statements` counts; run [`Query::in_schema`].
+pub const STATEMENTS: Query = Query {
+    name: "statements",
+    text: include_str!("../../queries/statements.sql"),
+};
+
 /// All of them, by name.
-pub const ALL: [Query; 16] = [
+pub const ALL: [Query; 17] = [
     CONNECT,
     COUNTERS,
     DATABASES,
@@ -132,6 +138,7 @@ pub const ALL: [Query; 16] = [
     SERVER_16,
     SESSION,
     SETTINGS,
+    STATEMENTS,
     TABLES,
     TICK,
 ];

@@ -41,6 +41,8 @@ impl Event {
     pub const RESTARTED: &str = "server-restarted";
     /// A standby became a primary, or the other way round.
     pub const ROLE: &str = "server-role";
+    /// Counters began anew: those of `pg_stat_statements`.
+    pub const STATISTICS_RESET: &str = "statistics-reset";
     /// A setting has another value.
     pub const SETTING: &str = "setting";
 }

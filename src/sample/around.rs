@@ -51,6 +51,7 @@ pub(super) struct Around {
     tables: Question<Oid, TableCounters>,
     databases: Question<Oid, DatabaseCounters>,
     server: Question<Arc<str>, ServerCounter>,
+    statements: Question<Arc<str>, ServerCounter>,
     horizons: Question<u32, Horizon>,
     settings: Question<Arc<str>, Setting>,
 }
@@ -77,6 +78,10 @@ impl Around {
                 query::server(version),
                 ["refused_server", "timed_out_server"],
             ),
+            statements: Question::new(
+                query::STATEMENTS,
+                ["refused_statements", "timed_out_statements"],
+            ),
             horizons: Question::new(query::HORIZONS, ["refused_horizons", "timed_out_horizons"]),
             settings: Question::new(query::SETTINGS, ["refused_settings", "timed_out_settings"]),
         }
@@ -99,11 +104,13 @@ impl Around {
         }
     }
 
-    /// Looks around; gives also what was lost.
+    /// Looks around, also at what `statements` asks, where `pg_stat_statements` is there; gives
+    /// also what was lost.
     pub(super) async fn look(
         &mut self,
         client: &Client,
         patience: Duration,
+        statements: Option<&str>,
     ) -> Result<(Surroundings, Vec<Lost>), SampleError> {
         let begun = Clock::now();
         let mut lost = Vec::new();
@@ -133,6 +140,12 @@ impl Around {
                 .await?,
             settings: Vec::new(),
         };
+        if let Some(text) = statements {
+            let counting = &mut self.statements;
+            text.clone_into(&mut counting.text);
+            let counted = counting.ask(&asker, &nothing, &mut lost, counter).await?;
+            surroundings.server.extend(counted);
+        }
         if self.looks.is_multiple_of(SETTINGS_EVERY) {
             let settings = &mut self.settings;
             surroundings.settings = settings.ask(&asker, &nothing, &mut lost, setting).await?;
@@ -153,7 +166,8 @@ struct Asker<'c> {
 /// A question, and what it brought the last time.
 #[derive(Debug)]
 struct Question<K, R> {
-    query: Query,
+    name: &'static str,
+    text: String,
     /// As losses: that it was refused, that it was slow.
     kinds: [&'static str; 2],
     prepared: Option<Prepared>,
@@ -176,7 +190,8 @@ trait Changing<K>: Clone + PartialEq {
 impl<K: Eq + Hash, R: Changing<K>> Question<K, R> {
     fn new(query: Query, kinds: [&'static str; 2]) -> Self {
         Self {
-            query,
+            name: query.name,
+            text: query.statement().to_owned(),
             kinds,
             prepared: None,
             refused: false,
@@ -195,8 +210,8 @@ impl<K: Eq + Hash, R: Changing<K>> Question<K, R> {
         if self.refused {
             return Ok(Vec::new());
         }
-        let (client, prepared, text) = (asker.client, &mut self.prepared, self.query.statement());
-        let rows = ask(client, self.query.name, asker.patience, async {
+        let (client, prepared, text) = (asker.client, &mut self.prepared, &self.text);
+        let rows = ask(client, self.name, asker.patience, async {
             let prepared = match prepared {
                 Some(prepared) => &*prepared,
                 None => prepared.insert(client.prepare(text).await?),
@@ -224,7 +239,7 @@ impl<K: Eq + Hash, R: Changing<K>> Question<K, R> {
         let Some(first) = rows.first() else {
             return Ok(Vec::new());
         };
-        let columns = Columns::new(self.query.name, first.columns());
+        let columns = Columns::new(self.name, first.columns());
         let decoded: Result<Vec<_>, _> = rows.iter().map(|row| decode(&columns, row)).collect();
         Ok(self.changed(decoded?))
     }

@@ -57,11 +57,14 @@ pub(super) struct Counting {
 struct Found {
     text: String,
     prepared: Option<Prepared>,
+    /// Asks since when it counts; none before its version 1.9.
+    since: Option<String>,
 }
 
 impl Counting {
-    /// Begins with the extension in a schema, or missing.
-    pub(super) fn new(every: Duration, schema: Option<&str>) -> Self {
+    /// Begins with the extension in a schema, or missing; `tells_since` where it can say since when
+    /// it counts.
+    pub(super) fn new(every: Duration, schema: Option<&str>, tells_since: bool) -> Self {
         let mut counting = Self {
             pause: Pause::new(every),
             every,
@@ -70,17 +73,23 @@ impl Counting {
             found: None,
             seen: Seen::default(),
         };
-        counting.is_in(schema);
+        counting.is_in(schema, tells_since);
         counting
     }
 
     /// Takes note of where the extension is.
-    pub(super) fn is_in(&mut self, schema: Option<&str>) {
+    pub(super) fn is_in(&mut self, schema: Option<&str>, tells_since: bool) {
         self.missing.answered(Clock::now());
         self.found = schema.map(|schema| Found {
             text: query::COUNTERS.in_schema(schema),
             prepared: None,
+            since: tells_since.then(|| query::STATEMENTS.in_schema(schema)),
         });
+    }
+
+    /// Gives the question since when it counts, where that may be put.
+    pub(super) fn since(&self) -> Option<&str> {
+        self.found.as_ref()?.since.as_deref()
     }
 
     pub(super) const fn is_there(&self) -> bool {
@@ -103,7 +112,7 @@ impl Counting {
         let doublings = self.refusals.min(MOST_DOUBLINGS);
         self.missing = Pause::new(self.every * LOOK_FOR_IT * (1 << doublings));
         self.refusals += 1;
-        self.is_in(None);
+        self.is_in(None, false);
     }
 
     /// Takes note that it did not answer in time.

@@ -135,7 +135,11 @@ impl<'c> Source<'c> {
             naming_pause: Pause::new(Duration::ZERO),
             elsewhere: Elsewhere::new(options.target),
             around: Around::new(found.home, found.version),
-            counting: Counting::new(options.count_every, found.schema.as_deref()),
+            counting: Counting::new(
+                options.count_every,
+                found.schema.as_deref(),
+                found.tells_since,
+            ),
             losses: BTreeMap::new(),
         })
     }
@@ -255,11 +259,13 @@ impl<'c> Source<'c> {
             }
             // A few catalogue look-ups may have to wait behind DDL, and give up.
             match Found::ask(self.client, self.patience).await {
-                Ok(found) => self.counting.is_in(found.schema.as_deref()),
+                Ok(found) => self
+                    .counting
+                    .is_in(found.schema.as_deref(), found.tells_since),
                 Err(error @ (SampleError::Gone(_) | SampleError::Silent { .. })) => {
                     return Err(error);
                 }
-                Err(_) => self.counting.is_in(None),
+                Err(_) => self.counting.is_in(None, false),
             }
             if !self.counting.is_there() {
                 return Ok(None);
@@ -302,7 +308,9 @@ impl<'c> Source<'c> {
     /// # Errors
     /// When the server is gone or silent.
     pub async fn look_around(&mut self) -> Result<Surroundings, SampleError> {
-        let (surroundings, lost) = self.around.look(self.client, self.patience).await?;
+        let statements = self.counting.since();
+        let looked = self.around.look(self.client, self.patience, statements);
+        let (surroundings, lost) = looked.await?;
         for lost in lost {
             self.lose(lost.kind, 1);
         }
@@ -404,6 +412,8 @@ struct Found {
     deadlock_timeout: Span,
     /// Of `pg_stat_statements`, where the role may read it.
     schema: Option<Arc<str>>,
+    /// Whether that can say since when it counts.
+    tells_since: bool,
 }
 
 impl Found {
@@ -428,6 +438,7 @@ impl Found {
             text_bytes: usize::try_from(size).unwrap_or(usize::MAX),
             deadlock_timeout: Span::from_micros(columns.get(row, "deadlock_us")?),
             schema: schema.map(|schema| schema.text()),
+            tells_since: columns.get(row, "statements_info")?,
         })
     }
 }

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use pgjam::attribution::Detector;
+use pgjam::recording::Event;
 use pgjam::sample::live::{Options, Source};
-use pgjam::sample::{Counters, Loss, StatementCounters};
+use pgjam::sample::{Counters, Loss, ServerCounter, StatementCounters};
 
 use crate::stage::{Lab, SOON, aside, quick};
 
@@ -257,5 +259,32 @@ fn a_privilege_that_is_taken_away_is_not_provoked_and_counts_when_it_is_back() {
         grant("grant execute on all functions in schema public to watcher");
         told_again(source).await;
         assert_eq!(count(&source.losses(), "refused_counters"), 0);
+    });
+}
+
+#[test]
+fn a_reset_is_told_with_its_time_and_is_an_event_once() {
+    let lab = Lab::start();
+    if !lab.server.has_statements() {
+        return;
+    }
+    lab.watch(async |source| {
+        let mut detector = Detector::default();
+        let before = source.look_around().await.unwrap().server;
+        assert_eq!(detector.counted(&before), []);
+        aside(|| {
+            let reset = "select pg_stat_statements_reset()";
+            lab.client("setup").batch_execute(reset).unwrap();
+        });
+        let after = source.look_around().await.unwrap().server;
+        let events = detector.counted(&after);
+        let [event] = &events[..] else {
+            panic!("{events:?} of {after:?}")
+        };
+        assert_eq!(&*event.kind, Event::STATISTICS_RESET);
+        let last = |counters: &[ServerCounter]| counters.iter().map(|it| it.at).max().unwrap();
+        assert!(last(&before) < event.at && event.at < last(&after));
+        let later = source.look_around().await.unwrap().server;
+        assert_eq!(detector.counted(&later), []);
     });
 }
