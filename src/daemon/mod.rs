@@ -15,6 +15,7 @@
 //! It prints nothing: what is to be told is an event of `tracing`, and whoever runs it decides
 //! where those go.
 
+mod answering;
 mod attendant;
 pub mod books;
 pub mod config;

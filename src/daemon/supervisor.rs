@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Interval;
 use tracing::{error, info, warn};
 
+use super::answering::Answering;
 use super::attendant::{Attendant, News};
 use super::config::{Config, Settings};
-use super::http::{self, Http, HttpError};
+use super::http::{self, HttpError};
 use super::live::{Live, ServerLive};
 use super::service_manager;
 use super::watch::WatchError;
@@ -67,13 +68,13 @@ pub enum DaemonError {
 pub async fn run(plan: Plan) -> Result<(), DaemonError> {
     let mut signals = Signals::catch(matches!(plan, Plan::Configured(_)))?;
     let mut watchdog = service_manager::watchdog().map(tokio::time::interval);
-    let live = Arc::default();
-    let http = speak(&plan, &live).await?;
+    let live: Arc<Live> = Arc::default();
+    let mut http = Answering::begin(plan.http(), Arc::clone(&live)).await?;
     let mut supervisor = Supervisor::new(plan, live);
     let ended = loop {
         tokio::select! {
             () = stop(&mut signals.terminate, &mut signals.interrupt) => break Ok(()),
-            () = reload(&mut signals.reload) => supervisor.reload(),
+            () = reload(&mut signals.reload) => supervisor.reload(&mut http).await,
             Some((name, news)) = supervisor.told.recv() => supervisor.hear(&name, news),
             Some(ended) = supervisor.tasks.join_next_with_id() => {
                 if let Err(failure) = supervisor.left(ended) {
@@ -84,22 +85,9 @@ pub async fn run(plan: Plan) -> Result<(), DaemonError> {
         }
     };
     // Nobody is told any more that an event will be recorded.
-    if let Some(http) = http {
-        http.abort();
-    }
+    http.end();
     let last = supervisor.end().await;
     Ok(ended.and(last)?)
-}
-
-/// Begins to answer over HTTP, where the configuration asks for it.
-async fn speak(plan: &Plan, live: &Arc<Live>) -> Result<Option<JoinHandle<()>>, HttpError> {
-    let settings = plan.http();
-    if settings.listen.is_none() {
-        return Ok(None);
-    }
-    let http = Http::bind(settings, Arc::clone(live)).await?;
-    info!("answers on {}", http.url());
-    Ok(Some(tokio::spawn(http.serve(std::future::pending()))))
 }
 
 /// The signals that it answers.
@@ -231,11 +219,14 @@ impl Supervisor {
     }
 
     /// Reads the configuration again; one with a mistake changes nothing.
-    fn reload(&mut self) {
+    async fn reload(&mut self, http: &mut Answering) {
         let Some(old) = &self.config else { return };
         service_manager::reloading();
         match Config::read(&old.file) {
-            Ok(new) => self.change(new),
+            Ok(new) => {
+                http.change(&new.http).await;
+                self.change(new);
+            }
             Err(mistakes) => error!("the configuration stays as it was, since\n{mistakes}"),
         }
         if self.is_ready {
@@ -254,9 +245,9 @@ impl Supervisor {
             warn!("{notice}");
         }
         if let Some(old) = &self.config
-            && (old.http != new.http || old.log != new.log)
+            && old.log != new.log
         {
-            warn!("{file}: what changed in [http] and [log] holds from the next start on");
+            warn!("{file}: what changed in [log] holds from the next start on");
         }
         let gone = |name: &&Arc<str>| !new.servers.contains_key(&***name);
         let gone: Vec<Arc<str>> = self.servers.keys().filter(gone).cloned().collect();

@@ -3,7 +3,9 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -22,7 +24,8 @@ const TOKEN: &str = "correct-horse-battery-staple";
 struct Daemon {
     child: Child,
     address: SocketAddr,
-    log: Option<JoinHandle<String>>,
+    said: Arc<Mutex<String>>,
+    log: Option<JoinHandle<()>>,
 }
 
 impl Daemon {
@@ -45,10 +48,17 @@ impl Daemon {
                 break address.trim().parse().unwrap();
             }
         };
-        let log = std::thread::spawn(move || log.lines().map_while(Result::ok).collect());
+        let said: Arc<Mutex<String>> = Arc::default();
+        let heard = Arc::clone(&said);
+        let log = std::thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                *heard.lock().unwrap() += &(line + "\n");
+            }
+        });
         Self {
             child,
             address,
+            said,
             log: Some(log),
         }
     }
@@ -75,13 +85,32 @@ impl Daemon {
         }
     }
 
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits until its log has this.
+    #[track_caller]
+    fn says(&self, words: &str) {
+        let begun = Instant::now();
+        loop {
+            let said = self.said.lock().unwrap().clone();
+            if said.contains(words) {
+                return;
+            }
+            assert!(begun.elapsed() < SOON, "{said}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Ends it as systemd does, and gives its log.
     fn end(mut self) -> String {
         let begun = Instant::now();
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
         assert!(self.child.wait().unwrap().success());
         assert!(begun.elapsed() < Duration::from_secs(3));
-        self.log.take().unwrap().join().unwrap()
+        self.log.take().unwrap().join().unwrap();
+        self.said.lock().unwrap().clone()
     }
 }
 
@@ -216,6 +245,47 @@ fn a_server_that_went_away_is_told_as_such_while_the_daemon_is_well() {
     daemon.ask("GET", "/healthz", &[], "").is(200);
     let up = "pgjam_up{server=\"prod\"} 0";
     daemon.until("/metrics", &[], |answer| answer.body.contains(up));
+    daemon.end();
+}
+
+/// A token that was changed holds from SIGHUP on, where the daemon listens; what cannot be used
+/// changes nothing, and is told.
+#[test]
+fn a_sighup_reads_the_token_again_and_keeps_what_was_where_it_cannot() {
+    let folder = tempfile::tempdir().unwrap();
+    let [token, file] = ["token", "config.toml"].map(|name| folder.path().join(name));
+    let write = |path: &Path, text: &str| {
+        std::fs::write(path, text).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    let configure = |listen: &str| {
+        let (data, token) = (folder.path().display(), token.display());
+        let text = format!(
+            "data_dir = \"{data}/data\"\n[servers.prod]\ndsn = \"host=/nonexistent\"\n\
+             [http]\nlisten = \"{listen}\"\ntoken_file = \"{token}\"\n"
+        );
+        write(&file, &text);
+    };
+    write(&token, TOKEN);
+    configure("127.0.0.1:0");
+    let daemon = Daemon::start(&["--config", file.to_str().unwrap()]);
+    let [old, new] =
+        [TOKEN, "another-battery-staple"].map(|it| format!("Authorization: Bearer {it}"));
+    let (old, new) = ([old.as_str()], [new.as_str()]);
+    daemon.ask("GET", "/metrics", &old, "").is(200);
+    daemon.ask("GET", "/metrics", &new, "").is(401);
+
+    write(&token, "another-battery-staple");
+    daemon.signal(Signal::HUP);
+    daemon.until("/metrics", &new, |answer| answer.status == 200);
+    daemon.ask("GET", "/metrics", &old, "").is(401);
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    configure(&taken.local_addr().unwrap().to_string());
+    daemon.signal(Signal::HUP);
+    let told = "HTTP stays as it was, since cannot listen on";
+    daemon.says(told);
+    daemon.ask("GET", "/metrics", &new, "").is(200);
     daemon.end();
 }
 

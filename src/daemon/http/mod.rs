@@ -89,11 +89,17 @@ type Shared = Arc<App>;
 #[derive(Clone, Copy, Debug)]
 struct Caller(IpAddr);
 
+/// Where HTTP listens; whoever has it may go on to speak there otherwise.
+#[derive(Clone, Debug)]
+pub struct Listening {
+    listener: Arc<TcpListener>,
+    address: SocketAddr,
+}
+
 /// HTTP that listens, and is not served yet.
 #[derive(Debug)]
 pub struct Http {
-    listener: TcpListener,
-    address: SocketAddr,
+    listening: Listening,
     tls: Option<Arc<ServerConfig>>,
     routes: Router,
 }
@@ -111,11 +117,26 @@ impl Http {
                 what: "is missing".to_owned(),
             });
         };
-        let access = settings.access()?;
-        let tls = access.tls.clone();
+        settings.check()?;
         let refused = |source| HttpError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
+        let listener = Arc::new(listener);
+        Self::on(Listening { listener, address }, settings, live)
+    }
+
+    /// Speaks as the settings say where it listens already.
+    ///
+    /// # Errors
+    ///
+    /// Where the settings cannot be used.
+    pub fn on(
+        listening: Listening,
+        settings: &Settings,
+        live: Arc<Live>,
+    ) -> Result<Self, HttpError> {
+        let access = settings.access()?;
+        let tls = access.tls.clone();
         let routes = routes::all(Arc::new(App {
             live,
             access,
@@ -127,8 +148,7 @@ impl Http {
             drawn: graph::Drawn::default(),
         }));
         Ok(Self {
-            listener,
-            address,
+            listening,
             tls,
             routes,
         })
@@ -137,14 +157,20 @@ impl Http {
     /// Gives the address that it listens on, with the port that the machine chose.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
-        self.address
+        self.listening.address
+    }
+
+    /// Gives where it listens, to go on there with other settings.
+    #[must_use]
+    pub fn listening(&self) -> Listening {
+        self.listening.clone()
     }
 
     /// Gives the address as a caller writes it.
     #[must_use]
     pub fn url(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", self.address)
+        format!("{scheme}://{}", self.address())
     }
 
     /// Answers until it is time to stop; then every connection is closed as it is.
@@ -157,7 +183,7 @@ impl Http {
         loop {
             let accepted = tokio::select! {
                 () = &mut stop => break,
-                accepted = self.listener.accept() => accepted,
+                accepted = self.listening.listener.accept() => accepted,
             };
             while connections.try_join_next().is_some() {}
             let Ok((stream, caller)) = accepted else {

@@ -177,15 +177,27 @@ impl Token {
     }
 }
 
-/// Reads a file that nobody else may read.
+/// Reads a file that nobody else may read, or one of systemd's credentials.
 pub(super) fn secret(key: &'static str, path: &Path) -> Result<String, HttpError> {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    secret_beside(credentials.as_deref(), key, path)
+}
+
+/// The same where systemd has put credentials into this folder: those belong to root and its
+/// group, and an access list lets the service read them.
+fn secret_beside(
+    credentials: Option<&Path>,
+    key: &'static str,
+    path: &Path,
+) -> Result<String, HttpError> {
     let refused =
         |error: std::io::Error| HttpError::file(key, path, format!("cannot be read: {error}"));
     let metadata = fs::metadata(path).map_err(refused)?;
     if !metadata.is_file() {
         return Err(HttpError::file(key, path, "is not a plain file"));
     }
-    if is_readable_by_others(&metadata) {
+    let is_credential = credentials.is_some_and(|folder| path.parent() == Some(folder));
+    if is_open_to_others(&metadata, is_credential) {
         let what = format!("may be read by others; run: chmod 0600 {}", path.display());
         return Err(HttpError::file(key, path, what));
     }
@@ -193,14 +205,15 @@ pub(super) fn secret(key: &'static str, path: &Path) -> Result<String, HttpError
 }
 
 #[cfg(unix)]
-fn is_readable_by_others(metadata: &fs::Metadata) -> bool {
+fn is_open_to_others(metadata: &fs::Metadata, is_credential: bool) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
-    metadata.permissions().mode() & 0o077 != 0
+    let forbidden = if is_credential { 0o037 } else { 0o077 };
+    metadata.permissions().mode() & forbidden != 0
 }
 
 /// Windows keeps the file in a folder that only its user can read.
 #[cfg(not(unix))]
-fn is_readable_by_others(_: &fs::Metadata) -> bool {
+fn is_open_to_others(_: &fs::Metadata, _: bool) -> bool {
     false
 }
 
@@ -280,6 +293,22 @@ mod tests {
             "listen = '127.0.0.1:0'\ntoken_file = '/nonexistent'",
             &["cannot be read"],
         );
+    }
+
+    #[test]
+    fn a_credential_of_systemd_may_belong_to_root_and_its_group() {
+        let among = |mode: u32, credentials: &Path| {
+            let file = token(mode, "0123456789abcdef");
+            let folder = file.path().parent().unwrap();
+            let read = secret_beside(Some(&folder.join(credentials)), "token_file", file.path());
+            read.map_err(|refused| refused.to_string())
+        };
+        let (here, elsewhere) = (Path::new(""), Path::new("elsewhere"));
+        assert_eq!(among(0o440, here).unwrap(), "0123456789abcdef");
+        for (mode, credentials) in [(0o440, elsewhere), (0o444, here), (0o460, here)] {
+            let said = among(mode, credentials).unwrap_err();
+            assert!(said.contains("may be read by others"), "{said}");
+        }
     }
 
     #[test]
