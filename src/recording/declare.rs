@@ -6,7 +6,8 @@ use std::sync::Arc;
 use rand::RngExt as _;
 
 use super::buffer::Place;
-use super::files::write_whole;
+use super::files::{hand_over, owner, write_whole_for};
+use super::format::MANIFEST;
 use super::{RecordingError, format, reader};
 use crate::sample::Declared;
 
@@ -49,7 +50,8 @@ pub fn label(text: &str) -> Result<Arc<str>, LabelError> {
 /// Declares an event in the recording that is in `folder`.
 ///
 /// It becomes a part of its own, under a name that no writer chooses and no other declarer either,
-/// so that neither needs to know of the other.
+/// so that neither needs to know of the other. What it makes belongs to whom the recording does: a
+/// daemon must be able to write beside what root declared.
 ///
 /// # Errors
 ///
@@ -60,7 +62,10 @@ pub fn declare(folder: &Path, declared: &Declared) -> Result<(), RecordingError>
         slug: format::slug(&reader::manifest(folder)?.server),
         sequence: 0,
     };
+    let owner = owner(&folder.join(MANIFEST))?;
     let partition = place.partition(declared)?;
+    hand_over(&partition, folder, owner)?;
     let name = format!("declared-{:032x}.parquet", rand::rng().random::<u128>());
-    write_whole(&partition.join(name), &format::encode(&[declared])?)
+    let bytes = format::encode(&[declared])?;
+    write_whole_for(Some(owner), &partition.join(name), &bytes)
 }

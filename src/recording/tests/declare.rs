@@ -12,6 +12,39 @@ fn told(micros: i64, label: &str) -> Declared {
     }
 }
 
+/// Only root may give files away; anybody else cannot come into this situation.
+#[test]
+fn what_root_declares_belongs_to_whom_the_recording_does() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let folder = tempfile::tempdir().unwrap();
+    Writer::create(folder.path(), &server())
+        .unwrap()
+        .finish()
+        .unwrap();
+    let (user, group) = (12_345, 23_456);
+    for path in [folder.path(), &folder.path().join("recording.json")] {
+        if chown(path, Some(user), Some(group)).is_err() {
+            return;
+        }
+    }
+    declare(folder.path(), &told(50, "deploy")).unwrap();
+    let mut path = folder.path().join("declared");
+    for _ in 0..5 {
+        let about = fs::metadata(&path).unwrap();
+        assert_eq!(
+            (about.uid(), about.gid()),
+            (user, group),
+            "{}",
+            path.display()
+        );
+        if about.is_dir() {
+            let mut entries = fs::read_dir(&path).unwrap();
+            path = entries.next().unwrap().unwrap().path();
+        }
+    }
+    assert!(path.is_file(), "{}", path.display());
+}
+
 #[test]
 fn an_event_may_be_declared_while_another_writes() {
     let folder = tempfile::tempdir().unwrap();
