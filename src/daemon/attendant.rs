@@ -17,10 +17,10 @@ use tracing::{error, info, warn};
 use super::books::Books;
 use super::config::{Age, Settings};
 use super::live::ServerLive;
-use super::watch::{Audience, Reached, Watch, WatchError, keep_owed, reach};
+use super::watch::{Audience, Reached, Watch, WatchError, keep_owed, reach, tell_of_recording};
 use crate::connect::{ConnectErrorKind, Environment, Target};
 use crate::recording::{
-    Charge, Disk, Entry, Event, Limits, Recorder, RecordingError, Retention, declare,
+    Charge, Disk, Entry, Event, Limits, Recorder, RecordingError, Retention, Size, declare,
 };
 use crate::sample::live::{Options, Owed};
 use crate::sample::{Declared, Loss, Name, Server, Snapshot, StatementText};
@@ -117,7 +117,8 @@ impl Attendant {
         loop {
             let settings = self.settings.borrow_and_update().clone();
             let begun = Instant::now();
-            if kept.recorder.is_some() {
+            if let Some((_, recorder, _)) = &mut kept.recorder {
+                tell_of_recording(recorder, &mut self.listener());
                 self.keep_declared(&mut kept.recorder).await;
             }
             let failure = match self.watch(&settings, kept).await {
@@ -199,10 +200,8 @@ impl Attendant {
         };
         self.live.connected(&reached.server);
         let mut audience = Listener {
-            name: &self.name,
-            live: &self.live,
-            has_readers: self.has_readers,
             news: Some(&self.news),
+            ..self.listener()
         };
         let mut why = None;
         let told = async { why = Some(stop.await) };
@@ -221,6 +220,15 @@ impl Attendant {
                 recorder.lose("lost_connections", 1);
                 Err(failure)
             }
+        }
+    }
+
+    fn listener(&self) -> Listener<'_> {
+        Listener {
+            name: &self.name,
+            live: &self.live,
+            has_readers: self.has_readers,
+            news: None,
         }
     }
 
@@ -313,7 +321,7 @@ async fn create(
     let server = reached.server.clone();
     let limits = limits(settings);
     beside(move || {
-        let mut recorder = Recorder::create(&folder, &server)?;
+        let mut recorder = Recorder::create_when_there_is_room(&folder, &server)?;
         recorder.take(Entry::Limits(limits));
         let books = Books::new(
             naming,
@@ -422,6 +430,10 @@ impl Audience for Listener<'_> {
 
     fn lost(&mut self, loss: &Loss) {
         self.live.lost(loss);
+    }
+
+    fn recorded(&mut self, size: &Size) {
+        self.live.recorded(*size);
     }
 
     fn declared(&mut self) -> Vec<Declared> {

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use crate::graph::WaitGraph;
 use crate::graph::view::{GraphView, Vocabulary};
-use crate::recording::Charge;
+use crate::recording::{Charge, Size};
 use crate::sample::{Declared, Loss, Name, Server, Snapshot, StatementText};
 use crate::system::Naming;
 use crate::time::{Span, Timestamp};
@@ -117,7 +117,7 @@ pub struct Status {
     /// What was lost, by kind.
     pub losses: BTreeMap<Arc<str>, u64>,
     /// How large the recording is, where that is known.
-    pub recording_bytes: Option<u64>,
+    pub recording_size: Option<Size>,
     /// How often the disk refused.
     pub recording_errors: u64,
     /// What it said last.
@@ -174,7 +174,7 @@ impl ServerLive {
                 connects: 0,
                 disconnects: 0,
                 losses: BTreeMap::new(),
-                recording_bytes: None,
+                recording_size: None,
                 recording_errors: 0,
                 recording_trouble: None,
             }),
@@ -248,9 +248,8 @@ impl ServerLive {
     }
 
     /// Takes note of the size of the recording.
-    pub fn recorded(&self, bytes: u64) {
-        let mut status = locked(&self.status);
-        status.recording_bytes = Some(bytes);
+    pub fn recorded(&self, size: Size) {
+        locked(&self.status).recording_size = Some(size);
     }
 
     /// Counts a refusal of the disk.

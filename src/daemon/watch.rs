@@ -16,7 +16,7 @@ use super::books::Books;
 use crate::connect::{ConnectError, Session, Target};
 use crate::doctor::{Checkup, DoctorError};
 use crate::pg::Version;
-use crate::recording::{Charge, Disk, Entry, Event, Recorder, RecordingError};
+use crate::recording::{Charge, Disk, Entry, Event, Recorder, RecordingError, Size};
 use crate::sample::live::{Options, Owed, Source};
 use crate::sample::{Declared, Loss, Name, SampleError, Server, Snapshot, StatementText};
 use crate::system::Naming;
@@ -124,8 +124,10 @@ pub trait Audience: Send {
     fn saw(&mut self, _snapshot: &Snapshot) {}
     /// Hears where the time of that look went.
     fn charged(&mut self, _charges: &[Charge]) {}
-    /// Hears of a loss.
+    /// Hears of a loss, whoever noticed it.
     fn lost(&mut self, _loss: &Loss) {}
+    /// Hears what the recording takes on disk.
+    fn recorded(&mut self, _size: &Size) {}
     /// Hears that the server has another role, or was started anew, while the watch goes on.
     fn found(&mut self, _server: &Server) {}
     /// Hears that the disk refuses, or takes again.
@@ -235,6 +237,19 @@ impl Watch {
     }
 }
 
+/// Tells how it stands with a recording.
+pub(super) fn tell_of_recording(recorder: &mut Recorder, audience: &mut dyn Audience) {
+    if let Some(disk) = recorder.disk() {
+        audience.disk(&disk);
+    }
+    if let Some(size) = recorder.size() {
+        audience.recorded(&size);
+    }
+    for loss in recorder.lost() {
+        audience.lost(&loss);
+    }
+}
+
 /// Records the names that other databases owe, once the session of the watch is closed.
 pub async fn keep_owed(owed: Owed, recorder: &mut Recorder, patience: Duration) {
     match owed.names(patience).await {
@@ -305,9 +320,7 @@ impl Watching<'_> {
         }
         self.lose();
         self.read();
-        if let Some(disk) = self.recorder.disk() {
-            self.audience.disk(&disk);
-        }
+        tell_of_recording(self.recorder, self.audience);
         if self.source.should_count() {
             self.count().await?;
         }
@@ -380,7 +393,6 @@ impl Watching<'_> {
     /// Takes down what was lost.
     fn lose(&mut self) {
         for loss in self.source.losses() {
-            self.audience.lost(&loss);
             self.recorder.take(Entry::Loss(loss));
         }
     }

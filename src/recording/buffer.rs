@@ -82,6 +82,11 @@ impl<R: Row> Buffer<R> {
         rows.map(|(_, row)| row)
     }
 
+    /// Gives the rows that wait, the last ones first.
+    pub(super) fn waiting(&mut self) -> impl Iterator<Item = &mut R> {
+        self.rows.iter_mut().rev().map(|(_, row)| row)
+    }
+
     /// Gives the first of the rows that wait.
     pub(super) fn first_mut(&mut self) -> Option<&mut R> {
         self.rows.first_mut().map(|(_, row)| row)

@@ -78,7 +78,7 @@ pub use self::charge::{Account, Charge, Edge, Minute, RolledUp};
 pub use self::declare::{LabelError, declare, label};
 pub use self::event::Event;
 pub use self::recorder::{Disk, Recorder};
-pub use self::retention::Retention;
+pub use self::retention::{Retention, Size};
 pub use self::window::Window;
 pub use self::writer::Writer;
 
@@ -246,6 +246,15 @@ pub enum RecordingError {
         /// What the encoder said.
         reason: String,
     },
+}
+
+impl RecordingError {
+    /// Tells whether there is no room, which may pass.
+    #[must_use]
+    pub fn is_no_room(&self) -> bool {
+        let no_room = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        matches!(self, Self::Io { source, .. } if no_room.contains(&source.kind()))
+    }
 }
 
 #[cfg(test)]

@@ -42,7 +42,23 @@ impl Tables {
             kind: "dropped_rows".into(),
             count: dropped + ticks,
         };
-        self.losses.push(now, rows);
+        self.lose(now, rows);
+    }
+
+    /// Takes in what was lost. Of what waits for the disk there is one row of a kind and a minute,
+    /// however long it refuses.
+    pub(super) fn lose(&mut self, now: Timestamp, loss: Loss) {
+        match self.lost.iter_mut().find(|told| told.kind == loss.kind) {
+            Some(told) => told.count += loss.count,
+            None => self.lost.push(loss.clone()),
+        }
+        let minute = |at: Timestamp| at.as_micros().div_euclid(60_000_000);
+        let is_same = |row: &&mut Loss| row.kind == loss.kind && minute(row.at) == minute(loss.at);
+        if let Some(row) = self.losses.waiting().find(is_same) {
+            row.count += loss.count;
+            return;
+        }
+        self.losses.push(now, loss);
     }
 
     fn bytes(&mut self) -> usize {

@@ -43,6 +43,13 @@ pub(super) fn queue(most: usize) -> (Queue, Outlet) {
     (queue, outlet)
 }
 
+impl Outlet {
+    /// Tells whether nobody puts anything in any more; what was put in before may still be there.
+    pub(super) fn has_ended(&self) -> bool {
+        Arc::strong_count(&self.waiting) == 1
+    }
+}
+
 impl Queue {
     /// Puts an entry in, or gives it back where it has no room or nobody takes it. One that nothing
     /// waits before has room, or a tick could be too large for ever.

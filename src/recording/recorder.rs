@@ -5,12 +5,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::RecvTimeoutError;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::format::Manifest;
 use super::queue::{Outlet, Queue, queue};
-use super::{Entry, Event, Limits, RecordingError, Writer, format, reader};
+use super::{Entry, Event, Limits, RecordingError, Size, Writer, format, reader};
 use crate::sample::{Loss, PaceReason, Server, Tick};
 
 /// How often rows are put beyond the reach of a crash.
@@ -29,6 +30,16 @@ pub enum Disk {
     TakesAgain,
 }
 
+/// How it stands with the recording.
+#[derive(Debug, Default)]
+struct Stand {
+    /// What the disk refuses now.
+    trouble: Option<String>,
+    /// What was lost since that was last asked, one of a kind.
+    lost: Vec<Loss>,
+    size: Option<Size>,
+}
+
 /// A recording that is being written elsewhere.
 #[derive(Debug)]
 pub struct Recorder {
@@ -38,9 +49,8 @@ pub struct Recorder {
     server: Server,
     /// The last one that was handed over, or that the folder held before.
     last_tick: Option<Tick>,
-    /// What the disk refuses now.
-    trouble: Arc<Mutex<Option<String>>>,
-    /// What was last told of that.
+    stand: Arc<Mutex<Stand>>,
+    /// What was last told of what the disk refuses.
     told: Option<String>,
     /// What had no room since that was last written down: entries, and the ticks among them.
     dropped: u64,
@@ -58,13 +68,43 @@ impl Recorder {
     pub fn create(folder: &Path, server: &Server) -> Result<Self, RecordingError> {
         let before = reader::manifest(folder).ok();
         let writer = Writer::create(folder, server)?;
+        Self::with(Ok(writer), before, folder, server)
+    }
+
+    /// The same, where a disk without room is waited for: until there is some, entries wait in
+    /// memory, and of those beyond its bound the latest are counted and dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`Recorder::create`], but for a disk that is full.
+    pub fn create_when_there_is_room(
+        folder: &Path,
+        server: &Server,
+    ) -> Result<Self, RecordingError> {
+        let before = reader::manifest(folder).ok();
+        match Writer::create(folder, server) {
+            Err(failure) if !failure.is_no_room() => Err(failure),
+            begun => Self::with(begun, before, folder, server),
+        }
+    }
+
+    fn with(
+        begun: Result<Writer, RecordingError>,
+        before: Option<Manifest>,
+        folder: &Path,
+        server: &Server,
+    ) -> Result<Self, RecordingError> {
         let last_tick = reader::last_tick(folder, &format::slug(server));
         let (entries, received) = queue(Limits::default().waiting);
-        let trouble = Arc::new(Mutex::new(None));
-        let told = Arc::clone(&trouble);
+        let stand = Arc::new(Mutex::default());
+        let told = Arc::clone(&stand);
+        let place = (folder.to_owned(), server.clone());
         let thread = std::thread::Builder::new()
             .name("recorder".to_owned())
-            .spawn(move || write(writer, &received, &told))
+            .spawn(move || {
+                let writer = begun.or_else(|full| await_room(&place, full, &received, &told))?;
+                write(writer, &received, &told)
+            })
             .map_err(|source| RecordingError::Io {
                 path: folder.to_owned(),
                 source,
@@ -75,7 +115,7 @@ impl Recorder {
             folder: folder.to_owned(),
             server: server.clone(),
             last_tick,
-            trouble,
+            stand,
             told: None,
             dropped: 0,
             missed: 0,
@@ -208,13 +248,24 @@ impl Recorder {
     /// Tells whether the disk refuses, when that has changed since the last call; the watch
     /// goes on all the same.
     pub fn disk(&mut self) -> Option<Disk> {
-        let trouble = self.trouble.lock();
-        let now = trouble.unwrap_or_else(PoisonError::into_inner).clone();
+        let now = stand(&self.stand).trouble.clone();
         if now == self.told {
             return None;
         }
         self.told.clone_from(&now);
         Some(now.map_or(Disk::TakesAgain, Disk::Refuses))
+    }
+
+    /// Gives what was lost since the last call and is about to be recorded, one of a kind.
+    #[must_use]
+    pub fn lost(&mut self) -> Vec<Loss> {
+        std::mem::take(&mut stand(&self.stand).lost)
+    }
+
+    /// Tells what the recording takes on disk, as [`Writer::size`].
+    #[must_use]
+    pub fn size(&self) -> Option<Size> {
+        stand(&self.stand).size
     }
 
     /// Writes what is left.
@@ -237,9 +288,35 @@ impl Recorder {
     }
 }
 
+fn stand(stand: &Mutex<Stand>) -> MutexGuard<'_, Stand> {
+    stand.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Drop for Recorder {
     fn drop(&mut self) {
         let _ = self.join();
+    }
+}
+
+/// Waits until there is room for a recording, as long as entries are handed over.
+fn await_room(
+    (folder, server): &(PathBuf, Server),
+    mut failure: RecordingError,
+    entries: &Outlet,
+    told: &Mutex<Stand>,
+) -> Result<Writer, RecordingError> {
+    loop {
+        stand(told).trouble = Some(failure.to_string());
+        let has_ended = entries.has_ended();
+        match Writer::create(folder, server) {
+            Ok(writer) => {
+                stand(told).trouble = None;
+                return Ok(writer);
+            }
+            Err(failure) if has_ended => return Err(failure),
+            Err(refused) => failure = refused,
+        }
+        std::thread::sleep(FLUSH_EVERY);
     }
 }
 
@@ -247,11 +324,7 @@ impl Drop for Recorder {
 ///
 /// A tick at another pace is put beyond the reach of a crash at once: by the pace of the last one
 /// that is there, whoever goes on counts what is not.
-fn write(
-    mut writer: Writer,
-    entries: &Outlet,
-    trouble: &Mutex<Option<String>>,
-) -> Result<(), RecordingError> {
+fn write(mut writer: Writer, entries: &Outlet, told: &Mutex<Stand>) -> Result<(), RecordingError> {
     let mut flush = Instant::now() + FLUSH_EVERY;
     let mut seal = Instant::now() + SEAL_EVERY;
     let mut pace = PaceReason::default();
@@ -285,9 +358,17 @@ fn write(
                 writer.seal_samples()
             }
         };
-        *trouble.lock().unwrap_or_else(PoisonError::into_inner) =
-            written.err().map(|error| error.to_string());
         writer.upkeep();
+        let mut told = stand(told);
+        told.trouble = written.err().map(|error| error.to_string());
+        told.size = writer.size();
+        for loss in writer.lost() {
+            match told.lost.iter_mut().find(|known| known.kind == loss.kind) {
+                Some(known) => known.count += loss.count,
+                None => told.lost.push(loss),
+            }
+        }
+        drop(told);
         flush = now + FLUSH_EVERY;
     }
 }

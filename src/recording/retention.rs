@@ -22,6 +22,38 @@ pub struct Retention {
     pub rollup_age: Option<Span>,
 }
 
+/// What a recording takes on disk, in bytes, by how long its rows stay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Samples.
+    pub raw: u64,
+    /// Sums of minutes, and what was told, seen to happen and lost.
+    pub rollup: u64,
+    /// The texts and names that both refer to.
+    pub kept: u64,
+}
+
+impl Size {
+    /// Adds up partitions.
+    pub(super) fn of(held: &[Held]) -> Self {
+        let bytes = |class: Class| {
+            let of_class = held.iter().filter(|held| held.class == class);
+            of_class.map(|held| held.bytes).sum()
+        };
+        Self {
+            raw: bytes(Class::Raw),
+            rollup: bytes(Class::Rollup),
+            kept: bytes(Class::Kept),
+        }
+    }
+
+    /// Gives it all together.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.raw + self.rollup + self.kept
+    }
+}
+
 /// What a table's rows are, as far as it concerns how long they stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Class {

@@ -79,6 +79,8 @@ macro_rules! tables {
             $(pub(super) $name: Buffer<$row>,)*
             /// Ticks that were dropped since the last that was not.
             pub(super) missed: u32,
+            /// What was lost since that was last asked, one of a kind.
+            pub(super) lost: Vec<Loss>,
         }
 
         impl Tables {

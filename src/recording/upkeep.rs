@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::buffer::Place;
 use super::merge::{ASIDE, Merging};
 use super::partition::{self, Partition, hour_of};
-use super::retention::{self, Class, Held, Retention};
+use super::retention::{self, Class, Held, Retention, Size};
 use super::rows::Row as _;
 use super::segment;
 use super::tables::{KINDS, Kind};
@@ -24,6 +24,8 @@ const MAKE_ROOM_EVERY: Span = Span::from_secs(300);
 #[derive(Debug, Default)]
 pub(super) struct Upkeep {
     pub(super) retention: Retention,
+    /// What the recording took when it was last looked.
+    pub(super) size: Option<Size>,
     /// When room was last made.
     made_room: Option<Timestamp>,
     /// The hour for which this was planned.
@@ -39,7 +41,7 @@ impl Upkeep {
         let hour = hour_of(now);
         if self.merging.is_none() && self.made_room.is_none_or(|last| is_time(last, now)) {
             self.made_room = Some(now);
-            make_room(place, self.retention, hour);
+            self.size = Some(make_room(place, self.retention, hour));
         }
         if self.hour != Some(hour) {
             self.hour = Some(hour);
@@ -101,14 +103,11 @@ fn is_time(last: Timestamp, now: Timestamp) -> bool {
     now < last || now.since(last) >= MAKE_ROOM_EVERY
 }
 
-/// Removes the hours that may not stay.
+/// Removes the hours that may not stay, and tells what is left.
 ///
 /// Ticks go first: whoever reads meanwhile takes an hour without ticks for none. A folder leaves
 /// the recording in one operation, before its files go.
-fn make_room(place: &Place, retention: Retention, now: i64) {
-    if retention == Retention::default() {
-        return;
-    }
+fn make_room(place: &Place, retention: Retention, now: i64) -> Size {
     let mut held = Vec::new();
     for kind in KINDS {
         for Partition { hour, path } in hours(place, kind) {
@@ -121,10 +120,11 @@ fn make_room(place: &Place, retention: Retention, now: i64) {
             });
         }
     }
-    let gone = retention::plan(&sum(held), retention, now);
+    let mut held = sum(held);
+    let gone = retention::plan(&held, retention, now);
     let mut kinds: Vec<&Kind> = KINDS.iter().collect();
     kinds.sort_by_key(|kind| kind.table != "ticks");
-    for (class, hour) in gone {
+    for &(class, hour) in &gone {
         for kind in kinds.iter().filter(|kind| kind.class == class) {
             let path = place.folder.join(kind.table);
             remove(
@@ -133,6 +133,8 @@ fn make_room(place: &Place, retention: Retention, now: i64) {
             );
         }
     }
+    held.retain(|held| !gone.contains(&(held.class, held.hour)));
+    Size::of(&held)
 }
 
 fn hours(place: &Place, kind: &Kind) -> Vec<Partition> {

@@ -9,7 +9,7 @@ use super::buffer::Place;
 use super::charge::RolledUp;
 use super::files::{io, make_folder, write_whole};
 use super::format::{self, FORMAT, MANIFEST, MINOR, Manifest};
-use super::retention::Class;
+use super::retention::{Class, Size};
 use super::rows::{Look, PerMinute, PerTick, Stamped, TickRow};
 use super::seen::{LockRow, SessionRow};
 use super::tables::{KINDS, Table, Tables};
@@ -105,7 +105,7 @@ impl Writer {
             Entry::Statement(row) => tables.statements.push(self.now, row),
             Entry::Name(row) => tables.names.push(self.now, row),
             Entry::Declared(row) => tables.declared.push(self.now, row),
-            Entry::Loss(row) => tables.losses.push(self.now, row),
+            Entry::Loss(row) => tables.lose(self.now, row),
             Entry::Charges(rows) => {
                 for row in rows {
                     tables.charges.push(self.now, PerTick(row));
@@ -156,7 +156,7 @@ impl Writer {
                 kind: "dropped_rows".into(),
                 count,
             };
-            self.tables.losses.push(self.now, removed);
+            self.tables.lose(self.now, removed);
         }
         let mut tables = self.tables.all().into_iter();
         tables.try_for_each(|table| table.flush(&mut self.place))
@@ -190,6 +190,18 @@ impl Writer {
     /// parts of hours that are over become one, and what is beyond the retention goes.
     pub fn upkeep(&mut self) -> bool {
         self.upkeep.step(&mut self.place, self.now)
+    }
+
+    /// Gives what was lost since the last call, also on the way to the disk, one of a kind.
+    #[must_use]
+    pub fn lost(&mut self) -> Vec<Loss> {
+        std::mem::take(&mut self.tables.lost)
+    }
+
+    /// Tells what the recording took when upkeep last looked, which it does every five minutes.
+    #[must_use]
+    pub const fn size(&self) -> Option<Size> {
+        self.upkeep.size
     }
 
     /// Seals for the last time.

@@ -1,10 +1,13 @@
 //! What happens to the folder that the recording goes into.
 
-use std::fs;
+use std::collections::HashSet;
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
+use parquet::record::Field;
 use pgjam::recording::Recording;
 
 use crate::ledger::Ledger;
@@ -94,6 +97,40 @@ pub(crate) fn a_full_disk_is_told_and_waited_out_without_a_loss() {
     assert!(ledger.longest_gap() < 1.0);
 }
 
+/// It starts all the same, and the recording begins when there is room, with all that was seen.
+pub(crate) fn a_disk_that_is_full_at_the_start_is_waited_out_without_a_loss() {
+    let Some(small) = Small::mount(2_048) else {
+        return;
+    };
+    let ballast = small.fill();
+    let scene = Scene::set();
+    let mut watch = Watch::start(&scene.dsn(), &small.path());
+    watch.hear("watching ");
+    watch.hear("the recording waits in memory");
+    pass(2.0);
+    fs::remove_file(ballast).unwrap();
+    watch.hear("the recording is written again");
+    pass(1.0);
+    watch.ends_well();
+    let ledger = ledger(&scene, &small.path());
+    ledger.balances(1);
+    assert!(ledger.ticks().len() > 15, "{}", ledger.ticks().len());
+}
+
+/// Where there never is any room the end says so, and how it ended.
+pub(crate) fn a_disk_that_stays_full_ends_with_what_it_is() {
+    let Some(small) = Small::mount(2_048) else {
+        return;
+    };
+    let _ballast = small.fill();
+    let scene = Scene::set();
+    let mut watch = Watch::start(&scene.dsn(), &small.path());
+    watch.hear("the recording waits in memory");
+    let (status, said) = watch.ends();
+    assert_eq!(status.code(), Some(8), "{said}");
+    assert!(said.contains("No space left on device"), "{said}");
+}
+
 /// The server goes away while the disk is full: the rows in memory outlive the connection.
 pub(crate) fn a_full_disk_and_a_lost_server_at_once_lose_nothing() {
     let Some(small) = Small::mount(2_048) else {
@@ -173,11 +210,41 @@ pub(crate) fn a_file_that_may_not_grow_is_told_and_the_next_goes_on() {
     watch.hear("watching ");
     pass(1.0);
     watch.ends_well();
-    // Which file is full first is chance: that of the ticks, when sessions still find room, or not.
+    // Ticks go behind what they saw. Which file is full first is chance: where it is that of the
+    // ticks, or of sessions behind locks, the rows that still found room have none, and each of
+    // them counts; where it is the first, there are no such rows.
+    let ticks: HashSet<i64> = times(&scene.to().join("ticks")).into_iter().collect();
+    let seen = ["locks", "prepared", "safe_snapshots", "sessions"];
+    let seen = seen.iter().flat_map(|table| times(&scene.to().join(table)));
+    let orphans = seen.filter(|at| !ticks.contains(at)).count() as u64;
     let ledger = scene.ledger();
     let kind = "rows_without_tick";
-    let lost: &[&str] = if ledger.lost(kind) > 0 { &[kind] } else { &[] };
+    assert_eq!(ledger.lost(kind), orphans);
+    let lost: &[&str] = if orphans > 0 { &[kind] } else { &[] };
     ledger.balances_but_for(lost, 1);
+}
+
+/// Gives the times of all rows of a table, as any engine reads them.
+fn times(table: &Path) -> Vec<i64> {
+    let mut times = Vec::new();
+    for entry in fs::read_dir(table).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            times.extend(self::times(&path));
+        } else {
+            assert_eq!(path.extension().unwrap(), "parquet", "{}", path.display());
+            let part = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
+            for row in part.get_row_iter(None).unwrap() {
+                let row = row.unwrap();
+                let at = row.get_column_iter().find(|(name, _)| *name == "at");
+                let Some((_, Field::TimestampMicros(at))) = at else {
+                    panic!("{row:?} tells no time");
+                };
+                times.push(*at);
+            }
+        }
+    }
+    times
 }
 
 /// Somebody removes the recording: it begins anew in its place, and says what is gone.

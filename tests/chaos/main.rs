@@ -68,6 +68,8 @@ fn main() -> ExitCode {
             another_database_that_is_dropped_disturbs_nothing,
             counters_that_are_reset_or_dropped_are_told_and_end_nothing;
         disk: a_full_disk_is_told_and_waited_out_without_a_loss,
+            a_disk_that_is_full_at_the_start_is_waited_out_without_a_loss,
+            a_disk_that_stays_full_ends_with_what_it_is,
             a_full_disk_and_a_lost_server_at_once_lose_nothing,
             an_end_on_a_full_disk_is_prompt_and_says_what_it_is,
             a_file_that_may_not_grow_is_told_and_the_next_goes_on,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pgjam::recording::Size;
 use pgjam::sample::Loss;
 
 use crate::seen::jam;
@@ -112,7 +113,11 @@ fn a_jam_counts_where_it_belongs() {
     let kind = "timed_out_ticks".into();
     let at = prod.now();
     prod.lost(&Loss { at, kind, count: 2 });
-    prod.recorded(4_096);
+    prod.recorded(Size {
+        raw: 4_096,
+        rollup: 512,
+        kept: 64,
+    });
     prod.recording_failed("no space left on device");
     let samples = scraped(&stage);
     // Three ticks of 100 ms, with two sessions that waited for one of sync-12.
@@ -135,7 +140,18 @@ fn a_jam_counts_where_it_belongs() {
             "pgjam_losses_total{server=\"prod\",kind=\"timed_out_ticks\"}",
             2.0,
         ),
-        ("pgjam_recording_size_bytes{server=\"prod\"}", 4_096.0),
+        (
+            "pgjam_recording_size_bytes{server=\"prod\",class=\"raw\"}",
+            4_096.0,
+        ),
+        (
+            "pgjam_recording_size_bytes{server=\"prod\",class=\"rollup\"}",
+            512.0,
+        ),
+        (
+            "pgjam_recording_size_bytes{server=\"prod\",class=\"kept\"}",
+            64.0,
+        ),
         ("pgjam_recording_errors_total{server=\"prod\"}", 1.0),
         ("pgjam_in_recovery{server=\"prod\"}", 0.0),
     ] {

@@ -151,7 +151,7 @@ fn state(live: &ServerLive) -> ServerState {
         active_sessions: totals.now.active,
         blocked_sessions: totals.now.blocked,
         longest_wait_ms: totals.now.longest.map(crate::time::Span::as_millis_f64),
-        recording_bytes: status.recording_bytes,
+        recording_bytes: status.recording_size.map(|size| size.total()),
         recording_errors: status.recording_errors,
         recording_trouble: status.recording_trouble,
         losses: status.losses,

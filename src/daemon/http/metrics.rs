@@ -264,10 +264,25 @@ impl Scrape {
     }
 
     fn recording(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let bytes = |told: &Told| Some(told.status.recording_bytes? as f64);
-        Family::gauge("pgjam_recording_size", "How large the recording is.")
+        let mut series = Vec::new();
+        for told in &self.0 {
+            let Some(size) = told.status.recording_size else {
+                continue;
+            };
+            for (class, bytes) in [
+                ("raw", size.raw),
+                ("rollup", size.rollup),
+                ("kept", size.kept),
+            ] {
+                let labels = vec![("server", &*told.name), ("class", class)];
+                series.push((labels, bytes as f64));
+            }
+        }
+        let help =
+            "How large the recording is, by how long its rows stay; measured every five minutes.";
+        Family::gauge("pgjam_recording_size", help)
             .of(Unit::Bytes)
-            .write(to, self.each(bytes))?;
+            .write(to, series)?;
         let errors = |told: &Told| Some(told.status.recording_errors as f64);
         Family::counter(
             "pgjam_recording_errors",

@@ -68,6 +68,32 @@ fn beyond_the_bound_the_oldest_ticks_go_and_are_counted_as_missed() {
 }
 
 #[test]
+fn of_what_is_lost_while_the_disk_refuses_there_is_one_row_of_a_kind_and_a_minute() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = Writer::create(folder.path(), &server()).unwrap();
+    block(folder.path(), "losses");
+    for second in 0..180 {
+        for kind in ["missed_ticks", "hidden_sessions"] {
+            writer.take(Entry::Loss(Loss {
+                at: at(second * 1_000_000),
+                kind: kind.into(),
+                count: 2,
+            }));
+        }
+        writer.flush().unwrap_err();
+    }
+    let told = writer.lost();
+    let told: Vec<(&str, u64)> = told.iter().map(|it| (&*it.kind, it.count)).collect();
+    assert_eq!(told, [("missed_ticks", 360), ("hidden_sessions", 360)]);
+    assert_eq!(writer.lost(), []);
+    unblock(folder.path(), "losses");
+    writer.finish().unwrap();
+    let losses = Recording::open(folder.path()).unwrap().losses;
+    assert!((6..=8).contains(&losses.len()), "{losses:?}");
+    assert_eq!(losses.iter().map(|it| it.count).sum::<u64>(), 720);
+}
+
+#[test]
 fn a_short_refusal_within_the_bound_loses_nothing() {
     let read = short_of_memory(20, 1 << 20);
     assert_eq!((read.snapshots.len(), read.losses), (21, vec![]));
