@@ -1,9 +1,9 @@
 #!/bin/sh
-# Prints a Python in which a package is there that reads recordings and is not ours.
+# Prints a Python in which packages are there that read recordings and are not ours.
 #
-# usage   tests/engine.sh duckdb==2.0.1
+# usage   tests/engine.sh PACKAGE==VERSION...
 # needs   python3 with venv, and the registry once; later runs take what is there
-# leaves  ${XDG_CACHE_HOME:-~/.cache}/pgjam/engines/PACKAGE; under root /var/cache stands for
+# leaves  ${XDG_CACHE_HOME:-~/.cache}/pgjam/engines/PACKAGES; under root /var/cache stands for
 #         ~/.cache, as for the servers
 set -eu
 
@@ -11,8 +11,7 @@ fail() {
     echo "engine.sh: $*" >&2
     exit 1
 }
-package=${1:-}
-[ -n "$package" ] || fail "which package? For instance: tests/engine.sh duckdb==2.0.1"
+[ $# -gt 0 ] || fail "which packages? For instance: tests/engine.sh duckdb==2.0.1"
 
 if [ "$(id -u)" = 0 ]; then
     usual=/var/cache
@@ -20,10 +19,10 @@ else
     usual=$HOME/.cache
 fi
 engines=${XDG_CACHE_HOME:-$usual}/pgjam/engines
-home=$engines/$package
+home=$engines/$(echo "$*" | tr ' ' '+')
 
 if ! [ -e "$home/ready" ]; then
-    command -v python3 >/dev/null || fail "python3 is needed to fetch $package"
+    command -v python3 >/dev/null || fail "python3 is needed to fetch $*"
     mkdir -p "$engines"
     # A virtual environment cannot be moved, so it is made in its place by one run at a time.
     exec 9>"$engines/.lock"
@@ -33,8 +32,8 @@ if ! [ -e "$home/ready" ]; then
     if ! [ -e "$home/ready" ]; then
         rm -rf "$home"
         python3 -m venv "$home" >&2 || fail "python3 cannot make a virtual environment in $home"
-        "$home/bin/python" -m pip install --quiet --disable-pip-version-check "$package" >&2 ||
-            fail "pip cannot fetch $package"
+        "$home/bin/python" -m pip install --quiet --disable-pip-version-check "$@" >&2 ||
+            fail "pip cannot fetch $*"
         touch "$home/ready"
     fi
 fi

@@ -47,18 +47,22 @@ print(" ".join(answers))
 "#;
 
 /// Runs a program, and gives what it prints.
-fn said(command: &mut Command) -> String {
+pub(crate) fn said(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {errors}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
+/// Gives a Python in which these packages are.
+pub(crate) fn python(packages: &[&str]) -> String {
+    let engine = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/engine.sh");
+    said(Command::new(engine).args(packages))
+}
+
 /// Asks the engine.
 fn asked(folder: &Path) -> Vec<i128> {
-    let engine = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/engine.sh");
-    let python = said(Command::new(engine).arg(ENGINE));
-    let mut question = Command::new(python);
+    let mut question = Command::new(python(&[ENGINE]));
     question
         .args(["-c", QUESTION])
         .arg(folder)

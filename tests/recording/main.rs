@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod engine;
+mod engines;
 mod limit;
 
 use pgjam::pg::{Oid, Pid, QueryId, Version};
