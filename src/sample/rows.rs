@@ -368,6 +368,21 @@ pub struct StatementCounters {
     pub wal_bytes: i64,
 }
 
+impl StatementCounters {
+    /// Gives the calls since an earlier look; none where the entry is not the same any more.
+    #[must_use]
+    pub fn calls_since(&self, before: &Self) -> Option<i64> {
+        // The time is a sum over users, whose order rounds it a little differently each time.
+        let fell = self.exec_ms < before.exec_ms * (1.0 - 1e-9)
+            || self.rows < before.rows
+            || self.blocks_hit < before.blocks_hit
+            || self.blocks_read < before.blocks_read
+            || self.wal_bytes < before.wal_bytes;
+        let more = self.calls?.checked_sub(before.calls?)?;
+        (more >= 0 && !fell).then_some(more)
+    }
+}
+
 /// A statement as it is kept: normalised, without literals.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StatementText {
