@@ -324,7 +324,7 @@ impl Retention {
         raw_age: Age::from_days(14),
         rollup_bytes: Bytes::from_gib(1),
         rollup_age: Age::from_days(400),
-        minutes_bytes: Bytes::from_mib(20),
+        minutes_bytes: Bytes::from_mib(24),
         hours_bytes: Bytes::from_mib(12),
     };
 }

@@ -110,12 +110,12 @@ fn rounded(mut cells: Vec<Charge>) -> Vec<Charge> {
 #[derive(Debug)]
 struct Coarsening {
     now: Box<dyn Merging>,
-    counters: Stretches,
+    counters: Sums,
 }
 
 /// The sums that one table of a day will have.
 #[derive(Debug)]
-struct Stretches {
+struct Sums {
     folder: PathBuf,
     partition: PathBuf,
     /// The part's, which says how fine it is.
@@ -154,7 +154,7 @@ pub(super) fn begin(
             return Ok(None);
         }
     }
-    let table = |partition, stretches| Stretches {
+    let table = |partition, stretches| Sums {
         folder: place.folder.clone(),
         partition,
         name: name.clone(),
@@ -211,7 +211,7 @@ fn counted_in(rows: &[Minute]) -> VecDeque<Window> {
     stretches.map(|(from, to)| Window { from, to }).collect()
 }
 
-impl Stretches {
+impl Sums {
     /// Begins to sum them; none where the table has no rows that are finer.
     fn begin<R: Summed>(self) -> Result<Option<Box<dyn Merging>>, RecordingError> {
         let files = partition::entries(&self.partition);

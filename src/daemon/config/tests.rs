@@ -59,7 +59,7 @@ fn a_server_takes_what_it_does_not_say_from_the_defaults() {
     };
     let [minutes, hours] = [100, 50].map(Bytes::from_mib);
     assert_eq!(in_detail(test), (minutes, hours));
-    let [minutes, hours] = [20, 12].map(Bytes::from_mib);
+    let [minutes, hours] = [24, 12].map(Bytes::from_mib);
     assert_eq!(in_detail(prod), (minutes, hours));
     let far = config.server("far").unwrap();
     assert_eq!(far.to, Path::new("/mnt/far"));
