@@ -11,37 +11,52 @@ use serde_json::{Value, json};
 use crate::engine::{python, said};
 
 /// What each of them is asked, and prints as JSON: ticks, missed ones, the time that they stand
-/// for, what they took, losses by kind, and whose fault the time between the first and the last
-/// look at the counters was, which is what a report is about: of a tick over its edge a part.
+/// for, what they took, losses by kind, and whose fault the time was.
+///
+/// As in a report, the time between two looks at the counters is what the ticks in it saw, for the
+/// little that they do not cover as well.
 const FIGURES: &str = r#"
 import json
 import sys
+from bisect import bisect_right
+from collections import defaultdict
+from itertools import pairwise
 
 folder = sys.argv[1]
 
 
-def tell(ticks, losses, charges):
-    [count, missed, span_us, server_us] = ticks
+def tell(sums, looks, ticks, losses, charges):
+    looks = sorted(looks)
+    pieces = list(pairwise(looks))
+    watched = [
+        sum(max(0, min(at - place + span, end) - max(at - place, begin)) for at, place, span in ticks)
+        for begin, end in pieces
+    ]
+    seconds = defaultdict(float)
+    for at, *names, spent in charges:
+        piece = bisect_right(looks, at) - 1
+        if 0 <= piece < len(pieces):
+            begin, end = pieces[piece]
+            seconds[tuple(names)] += spent * (end - begin) / watched[piece] / 1e6
+    [missed, span_us, server_us] = map(int, sums)
     print(json.dumps({
-        "ticks": int(count), "missed": int(missed), "watched_us": int(span_us),
-        "server_us": int(server_us), "losses": {kind: int(count) for kind, count in losses},
-        "charges": [[*names, float(seconds)] for *names, seconds in charges],
+        "ticks": len(ticks), "missed": missed, "watched_us": span_us, "server_us": server_us,
+        "losses": {kind: int(count) for kind, count in losses},
+        "charges": [[*names, spent] for names, spent in seconds.items()],
     }))
 "#;
 
 const IN_SQL: &str = r#"
-from_us, to_us = ask(f"SELECT min({at_us}), max({at_us}) FROM {rows('looks')}")[0]
+whole = lambda rows: [[int(value) for value in row] for row in rows]
 tell(
-    ask(f"SELECT count(*), sum(missed), sum(span_us), sum(server_us) FROM {rows('ticks')}")[0],
+    ask(f"SELECT sum(missed), sum(span_us), sum(server_us) FROM {rows('ticks')}")[0],
+    [look for [look] in whole(ask(f"SELECT {at_us} FROM {rows('looks')}"))],
+    whole(ask(f"SELECT {at_us}, place_us, span_us FROM {rows('ticks')}")),
     ask(f"SELECT kind, sum(count) FROM {rows('losses')} GROUP BY kind"),
-    ask(f"""SELECT class, table_name, blocker_system, sum(spent_us * share) / 1e6
-        FROM {rows('charges')} AS charge
-        JOIN (
-            SELECT "at", greatest(0, least({at_us} - place_us + span_us, {to_us})
-                    - greatest({at_us} - place_us, {from_us})) / span_us AS share
-            FROM {rows('ticks')} WHERE span_us > 0
-        ) AS tick ON charge."at" = tick."at"
-        GROUP BY class, table_name, blocker_system"""),
+    [[int(at), *names, int(spent)] for at, *names, spent in ask(
+        f"""SELECT {at_us}, class, table_name, blocker_system, sum(spent_us)
+        FROM {rows('charges')} GROUP BY "at", class, table_name, blocker_system"""
+    )],
 )
 "#;
 
@@ -67,19 +82,17 @@ import pandas
 looks, ticks, losses, charges = [
     pandas.read_parquet(f"{folder}/{table}") for table in ["looks", "ticks", "losses", "charges"]
 ]
-at_us = lambda rows: rows["at"].astype("int64")
-begun = at_us(ticks) - ticks["place_us"]
-ended = (begun + ticks["span_us"]).clip(upper=at_us(looks).max())
-ticks["share"] = (ended - begun.clip(lower=at_us(looks).min())).clip(lower=0) / ticks["span_us"]
-charges = charges.merge(ticks[["at", "share"]], on="at")
-charges["seconds"] = charges["spent_us"] * charges["share"] / 1e6
-by = ["class", "table_name", "blocker_system"]
-spent = charges.groupby(by, dropna=False)["seconds"].sum().reset_index()
+for rows in [looks, ticks, charges]:
+    rows["at"] = rows["at"].astype("int64")
+by = ["at", "class", "table_name", "blocker_system"]
+spent = charges.groupby(by, dropna=False)["spent_us"].sum().reset_index()
 spent = spent.astype(object).where(spent.notna(), None)
 tell(
-    [len(ticks), *(ticks[column].sum() for column in ["missed", "span_us", "server_us"])],
+    [ticks[column].sum() for column in ["missed", "span_us", "server_us"]],
+    looks["at"].tolist(),
+    ticks[["at", "place_us", "span_us"]].values.tolist(),
     losses.groupby("kind")["count"].sum().items(),
-    spent.itertuples(index=False),
+    spent.values.tolist(),
 )
 "#;
 
