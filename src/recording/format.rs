@@ -41,6 +41,16 @@ pub(super) const MINOR: u32 = 0;
 /// The file that makes a folder a recording.
 pub(super) const MANIFEST: &str = "recording.json";
 
+/// So many rows at once are put in their order and packed.
+const PIECE: usize = 1_024;
+
+/// So many rows make a page: what is alike lies far apart in some columns, and is only found within
+/// one.
+const PAGE: usize = 16_384;
+
+/// … or so many bytes, and a dictionary that has as many takes no more words.
+const PAGE_BYTES: usize = 128 << 10;
+
 /// How hard a part is compressed that stays for an hour.
 pub(super) const LEVEL: i32 = 9;
 
@@ -88,6 +98,9 @@ pub(super) fn cannot_encode<R: Row>(error: &dyn std::error::Error) -> RecordingE
 }
 
 /// Rows on their way into one Parquet file, a row group at a time.
+///
+/// Of a row group one column after the other is packed: a compressor takes many times the memory
+/// of what it packs, and all at once they would be most of what a watch takes.
 pub(super) struct Groups<R, W: Write + Send> {
     file: SerializedFileWriter<W>,
     columns: ArrowRowGroupWriterFactory,
@@ -97,7 +110,7 @@ pub(super) struct Groups<R, W: Write + Send> {
 impl<R: Row, W: Write + Send> Groups<R, W> {
     /// Begins a file that is compressed so hard.
     pub(super) fn new(file: W, level: i32) -> Result<Self, RecordingError> {
-        let begin = || {
+        let begin = || -> Result<_, ParquetError> {
             let options = ArrowWriterOptions::new()
                 .with_properties(properties::<R>(level)?)
                 // Parquet's own types say it all; arrow's beside them take a kilobyte a file.
@@ -114,24 +127,22 @@ impl<R: Row, W: Write + Send> Groups<R, W> {
         })
     }
 
-    /// Writes one row group, a column after the other: a compressor takes many times the memory of
-    /// what it packs, and so there is only one.
+    /// Writes one row group.
     pub(super) fn write(&mut self, batches: &[RecordBatch]) -> Result<(), RecordingError> {
         let mut write = || -> Result<(), Box<dyn std::error::Error>> {
             let order = order::of::<R>(batches)?;
             let number = self.file.flushed_row_groups().len();
-            let mut writers = self.columns.create_column_writers(number)?.into_iter();
+            let writers = self.columns.create_column_writers(number)?;
             let mut group = self.file.next_row_group()?;
-            for (place, field) in fields::<R>().iter().enumerate() {
-                let pieces: Vec<&dyn Array> = batches
-                    .iter()
-                    .map(|batch| batch.column(place).as_ref())
-                    .collect();
-                let column = interleave(&pieces, &order)?;
-                for (leaf, mut writer) in compute_leaves(field, &column)?.iter().zip(&mut writers) {
-                    writer.write(leaf)?;
-                    writer.close()?.append_to_row_group(&mut group)?;
+            // No column is a structure, so each has one writer.
+            for (number, (field, mut writer)) in fields::<R>().iter().zip(writers).enumerate() {
+                let columns = batches.iter().map(|batch| batch.column(number).as_ref());
+                let columns: Vec<&dyn Array> = columns.collect();
+                for piece in order.chunks(PIECE) {
+                    let leaves = compute_leaves(field, &interleave(&columns, piece)?)?;
+                    leaves.iter().try_for_each(|leaf| writer.write(leaf))?;
                 }
+                writer.close()?.append_to_row_group(&mut group)?;
             }
             group.close()?;
             Ok(())
@@ -155,8 +166,10 @@ fn properties<R: Row>(level: i32) -> Result<WriterProperties, ParquetError> {
         .set_statistics_enabled(EnabledStatistics::None)
         .set_column_statistics_enabled("at".into(), EnabledStatistics::Chunk)
         .set_offset_index_disabled(true)
-        // What is alike lies far apart in some columns, and is only found within a page.
-        .set_data_page_row_count_limit(usize::MAX);
+        // Each column's compressor takes many times the memory of a page.
+        .set_data_page_row_count_limit(PAGE)
+        .set_data_page_size_limit(PAGE_BYTES)
+        .set_dictionary_page_size_limit(PAGE_BYTES);
     for column in R::columns() {
         if let Some(encoding) = column.packing {
             let path = ColumnPath::from(column.field.name().as_str());
