@@ -296,8 +296,8 @@ fn record(folder: &Path) -> PathBuf {
     let running = rollout.start(&dsn.parse().unwrap(), &truth).unwrap();
     // On a machine that the rollout keeps busy a look takes more than the usual 2 %.
     let configuration = folder.with_extension("toml");
-    let lines =
-        format!("[servers.lab]\ndsn = {dsn:?}\nto = {folder:?}\nhz = 10\nbudget = \"50%\"\n");
+    let to = folder.to_str().unwrap();
+    let lines = format!("[servers.lab]\ndsn = {dsn:?}\nto = {to:?}\nhz = 10\nbudget = \"50%\"\n");
     fs::write(&configuration, lines).unwrap();
     let mut watch = Command::new(env!("CARGO_BIN_EXE_pgjam"));
     watch.args(["record", "--config"]).arg(&configuration);
