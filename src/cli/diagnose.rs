@@ -32,8 +32,7 @@ pub(super) fn run(args: &DiagnoseArgs, screen: &Screen) -> Done {
             naming: &naming,
             events: &args.events,
         };
-        watched.run(&folder, &reached, screen, ctrl_c()).await?;
-        reached.session.close().await;
+        watched.run(&folder, reached, screen, ctrl_c()).await?;
         Ok(folder)
     })?;
     let mut recording = Recording::open(&folder)?;

@@ -138,9 +138,8 @@ fn watch(
             events: &[],
         };
         watched
-            .run(&folder, &reached, screen, std::future::pending())
+            .run(&folder, reached, screen, std::future::pending())
             .await?;
-        reached.session.close().await;
         Ok(folder)
     })
 }

@@ -47,7 +47,12 @@ async fn look(target: Target, naming: &Naming) -> Result<(GraphView, Option<Righ
     let snapshot = source.tick().await?;
     let statements = Statements::of(&source.learned());
     let mut names = source.names(&snapshot).await;
-    names.extend(source.last_names(LAST_NAMES).await);
+    let owed = source.owed();
+    drop(source);
+    let rights = rights(&reached.checkup);
+    reached.session.close().await;
+    let owed = owed.names(LAST_NAMES).await;
+    names.extend(owed.unwrap_or_default());
     let names = Names::of(&names);
     let words = Vocabulary {
         naming,
@@ -55,8 +60,5 @@ async fn look(target: Target, naming: &Naming) -> Result<(GraphView, Option<Righ
         statements: &statements,
     };
     let view = WaitGraph::of(&snapshot).view(words);
-    drop(source);
-    let rights = rights(&reached.checkup);
-    reached.session.close().await;
     Ok((view, rights))
 }

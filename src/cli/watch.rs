@@ -45,11 +45,11 @@ pub(super) struct Watched<'a> {
 }
 
 impl Watched<'_> {
-    /// Watches into a folder until the time is over or `stop` comes.
+    /// Watches into a folder until the time is over or `stop` comes, and closes the session.
     pub(super) async fn run(
         &self,
         folder: &Path,
-        reached: &Reached,
+        reached: Reached,
         screen: &Screen,
         stop: impl Future<Output = ()>,
     ) -> Result<(), Failure> {

@@ -17,12 +17,12 @@ use tracing::{error, info, warn};
 use super::books::Books;
 use super::config::{Age, Settings};
 use super::live::ServerLive;
-use super::watch::{Audience, Reached, Watch, WatchError, reach};
+use super::watch::{Audience, Reached, Watch, WatchError, keep_owed, reach};
 use crate::connect::{ConnectErrorKind, Environment, Target};
 use crate::recording::{
     Charge, Disk, Entry, Event, Limits, Recorder, RecordingError, Retention, declare,
 };
-use crate::sample::live::Options;
+use crate::sample::live::{Options, Owed};
 use crate::sample::{Declared, Loss, Name, Server, Snapshot, StatementText};
 use crate::time::Span;
 
@@ -35,6 +35,8 @@ const COUNT_EVERY: Duration = Duration::from_secs(10);
 /// How long the end may take on the server: whoever sends SIGTERM wants it gone within two seconds,
 /// and the disk needs its time too.
 const ENDING: Duration = Duration::from_millis(700);
+/// … and the names that other databases owe.
+const LAST_NAMES: Duration = Duration::from_millis(300);
 /// How long an attempt to connect may take, over all hosts of a server.
 const CONNECTING: Duration = Duration::from_mins(5);
 /// How long a look may take: the longest pause before it, its patience, and names.
@@ -74,6 +76,8 @@ enum Ended {
 struct Kept {
     recorder: Option<(PathBuf, Recorder, Books)>,
     reached: Option<Reached>,
+    /// What the last watch would still have asked.
+    owed: Option<Owed>,
 }
 
 impl Attendant {
@@ -83,6 +87,9 @@ impl Attendant {
         let ended = self.attend(&mut kept).await;
         if let Some(reached) = kept.reached {
             reached.session.close().await;
+        }
+        if let (Some(owed), Some((_, recorder, _))) = (kept.owed, &mut kept.recorder) {
+            keep_owed(owed, recorder, LAST_NAMES).await;
         }
         self.keep_declared(&mut kept.recorder).await;
         ended.and(finish(kept.recorder).await)
@@ -205,7 +212,11 @@ impl Attendant {
         // Whoever goes on over the same connection goes on with what the server has become.
         reached.server.clone_from(recorder.server());
         match ended {
-            Ok(()) | Err(WatchError::Interrupted) => Ok(why.unwrap_or(Ended::Stopped)),
+            Ok(owed) => {
+                kept.owed = Some(owed);
+                Ok(why.unwrap_or(Ended::Stopped))
+            }
+            Err(WatchError::Interrupted) => Ok(why.unwrap_or(Ended::Stopped)),
             Err(failure) => {
                 recorder.lose("lost_connections", 1);
                 Err(failure)

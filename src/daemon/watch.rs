@@ -17,7 +17,7 @@ use crate::connect::{ConnectError, Session, Target};
 use crate::doctor::{Checkup, DoctorError};
 use crate::pg::Version;
 use crate::recording::{Charge, Disk, Entry, Event, Recorder, RecordingError};
-use crate::sample::live::{Options, Source};
+use crate::sample::live::{Options, Owed, Source};
 use crate::sample::{Declared, Loss, Name, SampleError, Server, Snapshot, StatementText};
 use crate::system::Naming;
 
@@ -151,7 +151,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches into a folder until the time is over or `stop` comes.
+    /// Watches into a folder until the time is over or `stop` comes, and closes the session.
     ///
     /// # Errors
     ///
@@ -160,7 +160,7 @@ impl Watch {
     pub async fn run(
         &self,
         folder: &Path,
-        reached: &Reached,
+        reached: Reached,
         audience: &mut dyn Audience,
         stop: impl Future<Output = ()>,
     ) -> Result<(), WatchError> {
@@ -168,8 +168,16 @@ impl Watch {
         let (told, until) = (Event::told(folder), recorder.last_tick());
         let mut books = Books::new(self.naming.clone(), &told, until.map(|tick| tick.at));
         let watched = self
-            .go_on(&mut recorder, &mut books, reached, audience, stop)
+            .go_on(&mut recorder, &mut books, &reached, audience, stop)
             .await;
+        reached.session.close().await;
+        let watched = match watched {
+            Ok(owed) => {
+                keep_owed(owed, &mut recorder, LAST_NAMES).await;
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        };
         books.finish().into_iter().for_each(|it| recorder.take(it));
         recorder.finish()?;
         match watched {
@@ -181,7 +189,8 @@ impl Watch {
         }
     }
 
-    /// Watches into a recording that may have begun before and may go on afterwards.
+    /// Watches into a recording that may have begun before and may go on afterwards, and gives the
+    /// names that other databases still owe.
     ///
     /// # Errors
     ///
@@ -193,7 +202,7 @@ impl Watch {
         reached: &Reached,
         audience: &mut dyn Audience,
         stop: impl Future<Output = ()>,
-    ) -> Result<(), WatchError> {
+    ) -> Result<Owed, WatchError> {
         let options = Options {
             target: Some(reached.target.clone()),
             after: recorder.last_tick(),
@@ -222,7 +231,17 @@ impl Watch {
         if watching.ticks == 0 {
             return Err(WatchError::Interrupted);
         }
-        Ok(())
+        Ok(watching.source.owed())
+    }
+}
+
+/// Records the names that other databases owe, once the session of the watch is closed.
+pub async fn keep_owed(owed: Owed, recorder: &mut Recorder, patience: Duration) {
+    match owed.names(patience).await {
+        Some(names) => names
+            .into_iter()
+            .for_each(|name| recorder.take(Entry::Name(name))),
+        None => recorder.lose("refused_names", 1),
     }
 }
 
@@ -319,16 +338,11 @@ impl Watching<'_> {
         }
     }
 
-    /// Asks what the end still needs: the last piece of time ends where the watch does, and the
-    /// names may come after it.
+    /// Asks what the end still needs: the last piece of time ends where the watch does.
     async fn end(&mut self, patience: Duration) -> Result<(), WatchError> {
         let last = async {
             self.count().await?;
-            self.look_around().await?;
-            for name in self.source.last_names(LAST_NAMES).await {
-                self.recorder.take(Entry::Name(name));
-            }
-            Ok(())
+            self.look_around().await
         };
         let ended = tokio::time::timeout(patience, last).await;
         self.lose();

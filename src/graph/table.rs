@@ -20,6 +20,11 @@ use crate::names::{Names, Statements};
 use crate::pg::{LockMode, Oid};
 use crate::sample::{Lock, LockTarget};
 use crate::statement::{StatementId, TableUse};
+use crate::time::Span;
+
+/// From one wait to a wait of the next statement takes longer than this: a wake-up, the rest of
+/// the statement, the client's turn, and the start of another.
+const NEXT_STATEMENT: Span = Span::from_micros(1_000);
 
 /// A table, and how it is known.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -162,38 +167,51 @@ impl WaitGraph<'_> {
         {
             return Some(found(relation, Rung::Queue, Row::of(&place.target)));
         }
-        let both = self.locked_by_both(wait, names, database);
+        let (both, theirs) = self.locked_by_both(wait, names, database);
         let effects = self.effects(node, wait, names, statements);
-        let can_wait_in = |table: Oid, held: Held| match &effects {
-            Some(effects) if !effects.open => effects.on(table).is_some_and(|effect| {
-                // New rows wait for nobody but who wrote rows with the same key.
-                let as_new = effect.writes.inserts && held.theirs == LockMode::RowExclusive;
-                held.to_lock && effect.locked.is_some()
-                    || held.to_write && (effect.written.is_some() || as_new)
-            }),
-            _ => true,
+        let can_wait_in = |effects: &Effects<'_>, table: Oid, held: Held| {
+            effects.open
+                || effects.on(table).is_some_and(|effect| {
+                    // New rows wait for nobody but who wrote rows with the same key.
+                    let as_new = effect.writes.inserts && held.theirs == LockMode::RowExclusive;
+                    held.to_lock && effect.locked.is_some()
+                        || held.to_write && (effect.written.is_some() || as_new)
+                })
         };
         let every = || both.iter().map(|(table, held)| (*table, *held));
-        let only = only(every().filter(|(table, held)| can_wait_in(*table, *held)))
-            // What both have locked leaves no choice, whatever the statement seems to do, unless
-            // the locks were read before it had taken its own.
-            .or_else(|| {
-                only(every()).filter(|_| self.has_its_locks(node, wait, names, statements))
-            });
+        let by_effects = effects.as_ref().and_then(|effects| {
+            only(every().filter(|(table, held)| can_wait_in(effects, *table, *held)))
+        });
+        // What both have locked leaves no choice, whatever the statement seems to do, unless the
+        // locks were read before it had taken its own. Who is waited for has had its locks longer.
+        let only = by_effects.or_else(|| {
+            only(every()).filter(|table| {
+                theirs == Some(*table) || self.has_its_locks(node, wait, names, statements)
+            })
+        });
         only.map(|table| found(table, Rung::Statement, None))
     }
 
     /// Gives the statement that a wait is of; none where that is in doubt.
-    ///
-    /// The activity is read before the lock table: of a wait that began in between it may
-    /// still tell the statement before.
     fn statement_that_waits(&self, node: NodeIndex, wait: &Wait<'_>) -> Option<StatementId> {
-        let session = self.session(node)?;
-        let is_sure = session.wait_event_type.as_deref() == Some("Lock")
-            || self
-                .wait_start(wait.request)
-                .is_some_and(|since| since <= self.snapshot.tick.at);
-        session.statement.filter(|_| is_sure)
+        let statement = self.session(node)?.statement;
+        statement.filter(|_| self.was_seen_waiting(node, wait))
+    }
+
+    /// Tells whether what was seen of the waiter is of the statement that waits.
+    ///
+    /// The activity is read before the lock table: of a wait that began in between it may still
+    /// tell the statement before, and a wait of that.
+    fn was_seen_waiting(&self, node: NodeIndex, wait: &Wait<'_>) -> bool {
+        let waited = self
+            .session(node)
+            .is_none_or(|session| session.wait_event_type.as_deref() == Some("Lock"));
+        let at = self.snapshot.tick.at;
+        match self.wait_start(wait.request) {
+            Some(since) if since <= at => true,
+            Some(since) => waited && since.since(at) < NEXT_STATEMENT,
+            None => waited,
+        }
     }
 
     /// Tells whether a waiter is seen to have locked each table whose rows its statement locks.
@@ -207,8 +225,16 @@ impl WaitGraph<'_> {
         names: &Names,
         statements: &Statements,
     ) -> bool {
-        let statement = self.session(node).and_then(|session| session.statement);
-        let Some(statement) = statement.and_then(|id| statements.get(id)) else {
+        if self
+            .session(node)
+            .is_none_or(|session| session.statement.is_none())
+        {
+            return true;
+        }
+        let Some(id) = self.statement_that_waits(node, wait) else {
+            return false;
+        };
+        let Some(statement) = statements.get(id) else {
             return true;
         };
         let database = self.database(node, wait);
@@ -250,11 +276,17 @@ impl WaitGraph<'_> {
         own.find(|lock| lock.granted && &*lock.target.locktype == "tuple")
     }
 
-    /// Lists the tables that both sides of a wait have locked as those do who lock rows.
+    /// Lists the tables that both sides of a wait have locked as those do who lock rows, and
+    /// gives the one of who is waited for where that has but one.
     ///
     /// Where nothing of that kind is seen of who is waited for, the waiter's own tables:
     /// locks on the system catalogues do not last until the transaction's end.
-    fn locked_by_both(&self, wait: &Wait<'_>, names: &Names, database: Oid) -> BTreeMap<Oid, Held> {
+    fn locked_by_both(
+        &self,
+        wait: &Wait<'_>,
+        names: &Names,
+        database: Oid,
+    ) -> (BTreeMap<Oid, Held>, Option<Oid>) {
         let tables = |owner: &str| -> Vec<(Oid, LockMode)> {
             let own = self.owned.get(owner).into_iter().flatten();
             own.filter(|lock| locks_rows(lock))
@@ -292,7 +324,7 @@ impl WaitGraph<'_> {
         if all.keys().any(|table| theirs.contains_key(table)) {
             all.retain(|table, _| theirs.contains_key(table));
         }
-        all
+        (all, only(theirs.into_iter()))
     }
 }
 
@@ -308,7 +340,7 @@ struct Held {
 }
 
 /// Gives the one that there is; none where there are several.
-fn only(mut tables: impl Iterator<Item = (Oid, Held)>) -> Option<Oid> {
+fn only<T>(mut tables: impl Iterator<Item = (Oid, T)>) -> Option<Oid> {
     let (first, _) = tables.next()?;
     tables.next().is_none().then_some(first)
 }

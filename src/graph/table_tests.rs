@@ -325,6 +325,41 @@ fn a_text_from_before_the_wait_tells_nothing() {
 }
 
 #[test]
+fn a_wait_that_began_long_after_the_look_did_may_be_of_the_next_statement() {
+    let wait = Wait2 {
+        text: "update parent set n = 1",
+        waiter: &[(1, "w"), (8, "w")],
+        holder: &[(1, "w"), (8, "w")],
+    };
+    let mut snapshot = wait.snapshot();
+    snapshot.sessions[1].wait_event_type = Some("Lock".into());
+    snapshot.locks[1].waitstart = Some(NOW + Span::from_micros(900));
+    assert!(table_of(&snapshot, wait.text).is_some());
+    snapshot.locks[1].waitstart = Some(NOW + Span::from_micros(1_000));
+    assert_eq!(table_of(&snapshot, wait.text), None);
+}
+
+#[test]
+fn of_a_wait_in_doubt_the_only_table_of_who_is_waited_for_is_known() {
+    let began_late = |wait: &Wait2| {
+        let mut snapshot = wait.snapshot();
+        snapshot.locks[1].waitstart = Some(NOW + Span::from_micros(100));
+        table_of(&snapshot, wait.text).map(|table| table.name.to_string())
+    };
+    let mut wait = Wait2 {
+        text: "commit",
+        waiter: &[(1, "w"), (2, "w")],
+        holder: &[(2, "w")],
+    };
+    assert_eq!(began_late(&wait).as_deref(), Some("public.child"));
+    // The waiter's lock on the other may have been read too early.
+    wait.holder = &[(2, "w"), (8, "w")];
+    assert_eq!(began_late(&wait), None);
+    wait.holder = &[(8, "w")];
+    assert_eq!(began_late(&wait), None);
+}
+
+#[test]
 fn the_head_of_a_queue_knows_its_table_and_its_row() {
     let wait = Wait2 {
         text: "select 1",

@@ -4,6 +4,9 @@
 //!   no look waits for it. The answer is picked up at a later look.
 //! - There is one such connection at a time, and one attempt per [`PACE`] over all
 //!   databases together, less after refusals: a storm does not come from us.
+//! - Nor do we add to one: nothing begins before a look finds the server calm, and what is
+//!   under way when a look does not is given up until then. What is still owed when the watch
+//!   ends is asked for after its own connection is closed.
 //! - A database that refuses a few times is left alone for good.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -20,6 +23,7 @@ use super::pause::Pause;
 use crate::connect::Target;
 use crate::pg::Oid;
 use crate::query;
+use crate::sample::Name;
 
 /// From the end of one attempt to the next.
 const PACE: Duration = Duration::from_secs(5);
@@ -40,6 +44,8 @@ const MOST_DATABASES: usize = 100;
 #[derive(Debug)]
 pub(super) struct Elsewhere {
     target: Option<Target>,
+    /// Whether the last look found nobody waiting for a lock and did not take long itself.
+    is_calm: bool,
     pause: Pause,
     wanted: BTreeMap<Oid, BTreeSet<Relation>>,
     refusals: HashMap<Oid, u32>,
@@ -65,9 +71,18 @@ impl Drop for Asking {
 /// What came of an attempt.
 #[derive(Debug)]
 pub(super) struct Answer {
-    pub(super) relations: BTreeSet<Relation>,
+    relations: BTreeSet<Relation>,
     /// None where the database let nobody in, or gave no answer.
-    pub(super) rows: Option<Vec<Row>>,
+    rows: Option<Vec<Row>>,
+}
+
+impl Answer {
+    /// Gives the names that another database told; `None` where it told none.
+    pub(super) fn names(&self, naming: &mut Naming) -> Option<Vec<Name>> {
+        let nothing = BTreeSet::new();
+        let asked = (&nothing, &nothing, &self.relations);
+        naming.take(self.rows.as_deref()?, asked).ok()
+    }
 }
 
 impl Elsewhere {
@@ -75,6 +90,7 @@ impl Elsewhere {
     pub(super) fn new(target: Option<Target>) -> Self {
         Self {
             target,
+            is_calm: false,
             pause: Pause::new(PACE),
             wanted: BTreeMap::new(),
             refusals: HashMap::new(),
@@ -105,8 +121,24 @@ impl Elsewhere {
         }
     }
 
-    /// Begins the next attempt, if it is time and there is anything to ask.
+    /// Takes note of how a look found the server; in a storm an attempt under way is given up.
+    pub(super) fn found(&mut self, is_calm: bool) {
+        self.is_calm = is_calm;
+        let given_up = self.asking.take_if(|it| !is_calm && !it.task.is_finished());
+        if let Some(mut asking) = given_up {
+            let relations = std::mem::take(&mut asking.relations);
+            self.want(BTreeMap::from([(asking.at, relations)]));
+        }
+    }
+
+    /// Begins the next attempt, if the server is calm, it is time and there is anything to ask.
     pub(super) fn begin(&mut self, naming: &Naming) {
+        if self.is_calm {
+            self.begin_anyway(naming);
+        }
+    }
+
+    fn begin_anyway(&mut self, naming: &Naming) {
         if self.asking.is_some() || !self.pause.is_over(Instant::now()) {
             return;
         }
@@ -162,6 +194,27 @@ impl Elsewhere {
             }
         }
         Some(Answer { relations, rows })
+    }
+}
+
+/// The names that other databases still owe when a watch ends.
+#[derive(Debug)]
+pub struct Owed {
+    pub(super) elsewhere: Elsewhere,
+    pub(super) naming: Naming,
+}
+
+impl Owed {
+    /// Asks for them, those of one database, `patience` at most. `None` where it did not tell.
+    ///
+    /// To be called when the connection of the watch is closed: this one takes its place, so that
+    /// a server in a storm has no more of them.
+    pub async fn names(mut self, patience: Duration) -> Option<Vec<Name>> {
+        self.elsewhere.begin_anyway(&self.naming);
+        match self.elsewhere.answer(patience).await {
+            Some(answer) => answer.names(&mut self.naming),
+            None => Some(Vec::new()),
+        }
     }
 }
 

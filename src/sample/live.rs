@@ -20,7 +20,8 @@ use super::around::Around;
 use super::clock::{Answer as Reading, ServerClock};
 use super::counting::Counting;
 use super::decode::{Bytes, Columns, Decoder, Instant};
-use super::elsewhere::{Answer, Elsewhere};
+use super::elsewhere::Elsewhere;
+pub use super::elsewhere::Owed;
 use super::error::SampleError;
 use super::naming::Naming;
 use super::pace::{BUDGET, Cadence, Pace};
@@ -76,6 +77,7 @@ impl Default for Options {
 pub struct Source<'c> {
     client: &'c Client,
     patience: Duration,
+    budget: f64,
     started: Clock,
     pace: Pace,
     /// Due since the last tick that succeeded, and not taken.
@@ -116,6 +118,7 @@ impl<'c> Source<'c> {
         Ok(Self {
             client,
             patience: options.patience,
+            budget: options.budget,
             started: Clock::now(),
             pace: Pace::new(options.cadence, options.seed, options.budget),
             missed: 0,
@@ -175,6 +178,7 @@ impl<'c> Source<'c> {
             // The server worked all the while, and nobody knows for whom it is worth it.
             let now = elapsed(self.started);
             self.pace.spent(now, now.less(asked), false);
+            self.elsewhere.found(false);
         }
         let rows = rows?;
         let look = self.decoder.look(&rows)?;
@@ -202,6 +206,9 @@ impl<'c> Source<'c> {
             .any(|session| session.wait_event_type.as_deref() == Some("Lock"));
         let waits = waits || !look.safe_snapshots.is_empty();
         self.pace.spent(elapsed(self.started), look.server, waits);
+        // Slow is what takes more than the budget of a second.
+        let is_slow = look.server.as_secs_f64() > self.budget;
+        self.elsewhere.found(!waits && !is_slow);
         let truncated = self.texts.truncated();
         self.lose("truncated_texts", truncated);
         self.lose("hidden_sessions", look.hidden);
@@ -313,12 +320,13 @@ impl<'c> Source<'c> {
     /// beside the coming looks, and told by later calls.
     ///
     /// Names are a help and not the matter: what is refused, or would have to wait
-    /// behind a lock, is counted, left without a name and asked more rarely.
+    /// behind a lock, is counted, left without a name and asked more rarely. Another database is
+    /// asked only while nobody waits for a lock: it takes a second connection.
     pub async fn names(&mut self, snapshot: &Snapshot) -> Vec<Name> {
-        let mut names = match self.elsewhere.arrived().await {
-            Some(answer) => self.told(&answer),
-            None => Vec::new(),
-        };
+        let arrived = self.elsewhere.arrived().await;
+        let told = arrived.map(|answer| answer.names(&mut self.naming));
+        self.lose("refused_names", u64::from(told == Some(None)));
+        let mut names = told.flatten().unwrap_or_default();
         let mut missing = self.naming.missing(snapshot);
         let relations = missing.take(self.naming.home());
         let nothing =
@@ -338,25 +346,13 @@ impl<'c> Source<'c> {
         names
     }
 
-    /// Waits for the names that other databases still owe, `patience` at most.
-    pub async fn last_names(&mut self, patience: Duration) -> Vec<Name> {
-        self.elsewhere.begin(&self.naming);
-        match self.elsewhere.answer(patience).await {
-            Some(answer) => self.told(&answer),
-            None => Vec::new(),
-        }
-    }
-
-    /// Takes the names that another database told, or that it told none.
-    fn told(&mut self, answer: &Answer) -> Vec<Name> {
-        let nothing = BTreeSet::new();
-        let asked = (&nothing, &nothing, &answer.relations);
-        let rows = answer.rows.as_deref();
-        if let Some(Ok(names)) = rows.map(|rows| self.naming.take(rows, asked)) {
-            names
-        } else {
-            self.lose("refused_names", 1);
-            Vec::new()
+    /// Gives up asking for the names that other databases still owe; they may be asked for when
+    /// the connection of this watch is closed.
+    pub fn owed(&mut self) -> Owed {
+        let home = self.naming.home();
+        Owed {
+            elsewhere: std::mem::replace(&mut self.elsewhere, Elsewhere::new(None)),
+            naming: std::mem::replace(&mut self.naming, Naming::new(home)),
         }
     }
 

@@ -161,7 +161,7 @@ impl Watch {
             let mut source = Source::new(session.client(), options).await.unwrap();
             let snapshot = source.tick().await.unwrap();
             let mut names = source.names(&snapshot).await;
-            names.extend(source.last_names(SOON).await);
+            names.extend(source.owed().names(SOON).await.unwrap());
             let counters = source.counters().await.unwrap().unwrap();
             let surroundings = source.look_around().await.unwrap();
             let losses = source.losses();

@@ -200,7 +200,7 @@ impl<'s> Stage<'s> {
             assert_eq!(before, truth, "the state was not frozen");
             let statements = source.learned();
             let mut names = source.names(&snapshot).await;
-            names.extend(source.last_names(SOON).await);
+            names.extend(source.owed().names(SOON).await.unwrap());
             connection.abort();
             Seen {
                 snapshot,

@@ -7,7 +7,7 @@ use pgjam::connect::{Environment, Target};
 use pgjam::names::Names;
 use pgjam::pg::Oid;
 use pgjam::sample::NameKind;
-use pgjam::sample::live::Options;
+use pgjam::sample::live::{Options, Source};
 use postgres::Client;
 
 use crate::stage::{Lab, SOON, Waiter, aside, pid, quick, session};
@@ -32,20 +32,47 @@ fn through(dsn: &str) -> Options {
     }
 }
 
+/// Looks once, and gives the names that are told with it.
+async fn told(source: &mut Source<'_>) -> Vec<String> {
+    let snapshot = source.tick().await.unwrap();
+    let told = source.names(&snapshot).await;
+    told.iter().map(|name| name.name.to_string()).collect()
+}
+
 #[test]
-fn relations_of_another_database_are_named_through_a_connection_of_their_own() {
-    let lab = Lab::start();
-    let _wait = far(&lab);
+fn another_database_is_asked_for_names_when_the_storm_is_over_and_not_before() {
+    let lab = Lab::with(&[("log_connections", "on")]);
+    let (far, holder) = far(&lab);
+    let mut onlooker = lab.client("onlooker");
+    let mut sessions = || -> i64 {
+        let ours = "select count(*) from pg_stat_activity where application_name = 'pgjam'";
+        aside(|| onlooker.query_one(ours, &[]).unwrap().get(0))
+    };
+    // One that is gone before anybody looks is in the server's log.
+    let connections = || {
+        let log = std::fs::read_to_string(lab.server.log_path()).unwrap();
+        log.matches("database=other application_name=pgjam").count()
+    };
+    let crowd: Vec<Waiter> = (0..30)
+        .map(|n| lab.behind_in("other", &format!("victim-{n}"), "select * from far"))
+        .collect();
     let dsn = lab.server.dsn("postgres", "postgres");
     lab.watch_in("postgres", through(&dsn), async |source| {
         let begun = Instant::now();
         let mut names = Vec::new();
+        while begun.elapsed() < Duration::from_secs(2) {
+            names.extend(told(source).await);
+            assert_eq!((sessions(), connections()), (1, 0));
+        }
+        assert!(names.iter().any(|name| name == "other"), "{names:?}");
+        assert!(!names.iter().any(|name| name == "public.far"), "{names:?}");
+        aside(move || drop((holder, far, crowd)));
+        let begun = Instant::now();
         while !names.iter().any(|name| name == "public.far") {
             assert!(begun.elapsed() < SOON, "{names:?}");
-            let snapshot = source.tick().await.unwrap();
-            let told = source.names(&snapshot).await;
-            names.extend(told.iter().map(|name| name.name.to_string()));
+            names.extend(told(source).await);
         }
+        assert_eq!(connections(), 1);
         let snapshot = source.tick().await.unwrap();
         assert_eq!(source.names(&snapshot).await, [], "each is asked for once");
         let refused = source.losses();
@@ -54,14 +81,13 @@ fn relations_of_another_database_are_named_through_a_connection_of_their_own() {
 }
 
 #[test]
-fn the_end_of_a_watch_waits_a_little_for_names() {
+fn what_is_still_owed_after_a_storm_is_asked_for_when_the_watch_is_over() {
     let lab = Lab::start();
     let _wait = far(&lab);
     let dsn = lab.server.dsn("postgres", "postgres");
     lab.watch_in("postgres", through(&dsn), async |source| {
-        let snapshot = source.tick().await.unwrap();
-        source.names(&snapshot).await;
-        let names = source.last_names(SOON).await;
+        told(source).await;
+        let names = source.owed().names(SOON).await.unwrap();
         assert!(
             names.iter().any(|name| &*name.name == "public.far"),
             "{names:?}"
@@ -69,14 +95,37 @@ fn the_end_of_a_watch_waits_a_little_for_names() {
     });
 }
 
+/// Looks until another database has refused, and then a while longer: it is counted once.
+async fn refused_once(source: &mut Source<'_>) {
+    let refused = |source: &mut Source<'_>| {
+        let losses = source.losses();
+        let refused = losses.iter().filter(|loss| &*loss.kind == "refused_names");
+        refused.map(|loss| loss.count).sum::<u64>()
+    };
+    let begun = Instant::now();
+    loop {
+        assert_eq!(told(source).await, Vec::<String>::new());
+        match refused(source) {
+            0 => assert!(begun.elapsed() < SOON, "nobody was asked"),
+            count => break assert_eq!(count, 1),
+        }
+    }
+    for _ in 0..5 {
+        told(source).await;
+    }
+    assert_eq!(refused(source), 0);
+}
+
 #[test]
 fn a_database_that_never_answers_delays_no_look_and_gets_one_connection() {
     let lab = Lab::start();
-    let _wait = far(&lab);
+    let wait = far(&lab);
     let hole = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = hole.local_addr().unwrap().port();
     let dsn = format!("host=127.0.0.1 port={port} user=postgres sslmode=disable");
     lab.watch_in("postgres", through(&dsn), async |source| {
+        told(source).await;
+        aside(move || drop(wait));
         let mut asking = Duration::ZERO;
         for _ in 0..50 {
             let snapshot = source.tick().await.unwrap();
@@ -86,11 +135,9 @@ fn a_database_that_never_answers_delays_no_look_and_gets_one_connection() {
         }
         assert!(asking < Duration::from_secs(2), "{asking:?}");
         let begun = Instant::now();
-        assert_eq!(source.last_names(Duration::from_millis(100)).await, []);
+        let owed = source.owed();
+        assert_eq!(owed.names(Duration::from_millis(100)).await, None);
         assert!(begun.elapsed() < Duration::from_secs(2));
-        let losses = source.losses();
-        let refused = losses.iter().find(|loss| &*loss.kind == "refused_names");
-        assert_eq!(refused.map(|loss| loss.count), Some(1));
     });
     hole.set_nonblocking(true).unwrap();
     let connections = std::iter::from_fn(|| hole.accept().ok()).count();
@@ -101,27 +148,17 @@ fn a_database_that_never_answers_delays_no_look_and_gets_one_connection() {
 #[test]
 fn a_server_without_room_for_another_connection_leaves_the_names_open() {
     let lab = Lab::start();
-    let _wait = far(&lab);
+    let wait = far(&lab);
     lab.client("setup")
         .batch_execute("create role watcher login in role pg_monitor connection limit 1")
         .unwrap();
     let dsn = lab.server.dsn("postgres", "watcher");
     let options = through(&dsn);
     lab.watch_as("watcher", "postgres", options, async |source| {
-        let snapshot = source.tick().await.unwrap();
-        source.names(&snapshot).await;
-        assert_eq!(source.last_names(SOON).await, []);
-        let losses = source.losses();
-        let refused = losses.iter().find(|loss| &*loss.kind == "refused_names");
-        assert_eq!(refused.map(|loss| loss.count), Some(1), "{losses:?}");
+        told(source).await;
+        aside(move || drop(wait));
         // The looks go on, and nobody knocks again at each of them.
-        for _ in 0..5 {
-            let snapshot = source.tick().await.unwrap();
-            source.names(&snapshot).await;
-        }
-        let losses = source.losses();
-        let refused = losses.iter().any(|loss| &*loss.kind == "refused_names");
-        assert!(!refused, "{losses:?}");
+        refused_once(source).await;
     });
 }
 
@@ -131,18 +168,13 @@ fn relations_of_a_database_that_is_dropped_meanwhile_stay_without_a_name() {
     let (waiter, holder) = far(&lab);
     let dsn = lab.server.dsn("postgres", "postgres");
     lab.watch_in("postgres", through(&dsn), async |source| {
-        let snapshot = source.tick().await.unwrap();
-        let names = source.names(&snapshot).await;
-        assert!(names.iter().any(|name| &*name.name == "other"), "{names:?}");
+        let names = told(source).await;
+        assert!(names.iter().any(|name| name == "other"), "{names:?}");
         aside(|| {
             let drop = "drop database other with (force)";
             lab.client("setup").batch_execute(drop).unwrap();
         });
-        assert_eq!(source.last_names(SOON).await, []);
-        let losses = source.losses();
-        let refused = losses.iter().find(|loss| &*loss.kind == "refused_names");
-        assert_eq!(refused.map(|loss| loss.count), Some(1), "{losses:?}");
-        source.tick().await.unwrap();
+        refused_once(source).await;
     });
     // Neither has a session any more.
     drop((waiter, holder));
