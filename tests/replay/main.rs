@@ -2,18 +2,16 @@
 //!
 //! ```sh
 //! cargo test --test replay                  # four hours at a look every other second, about a minute
-//! PGJAM_MEMORY=day cargo test --release --test replay -- --nocapture      # a day of such looks
-//! PGJAM_MEMORY=long cargo test --release --test replay -- --nocapture     # a day at ten a second
+//! PGJAM_MEMORY=long cargo test --release --test replay -- --nocapture     # a day at ten
 //! ```
 //! - What is replayed was recorded: seconds of the county rollout in a jam, on a real server. Each
 //!   time round it is moved on by what it lasted; sessions, systems and statements come anew, as
 //!   after a deployment, so that nothing is bounded only because it has been there before.
 //! - It goes the way of every tick in the daemon, in the same rhythm by the recording's own clock:
-//!   into the recording, flushed twice a second, sealed every minute and merged, into the books, whose
-//!   charges and events are recorded beside it, and into what is known of the server now. As fast as
-//!   the machine can: nothing here reads the time of day.
+//!   into the recording, flushed twice a second and sealed every minute, and into what is known of the
+//!   server now. As fast as the machine can: nothing here reads the time of day.
 //! - This is a test binary of its own, since what is measured is this very process: the most memory
-//!   that was resident in each hour, and what of it is no mapped file at the hour's end.
+//!   that was resident in each hour.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![cfg(target_os = "linux")]
@@ -21,10 +19,8 @@
 mod load;
 mod memory;
 
-use pgjam::daemon::books::Books;
-use pgjam::daemon::live::{Live, ServerLive};
+use pgjam::daemon::live::Live;
 use pgjam::recording::{Entry, Writer};
-use pgjam::sample::Snapshot;
 use pgjam::system::Naming;
 use pgjam::time::{Span, Timestamp};
 
@@ -47,13 +43,18 @@ struct Day {
 
 #[test]
 fn a_day_takes_no_more_memory_than_its_second_hour() {
-    let form = std::env::var("PGJAM_MEMORY").unwrap_or_default();
-    let (hours, every) = match &*form {
-        "long" => (24, 1),
-        "day" => (24, 20),
-        _ => (4, 20),
+    let is_long = std::env::var_os("PGJAM_MEMORY").is_some_and(|form| form == "long");
+    let day = if is_long {
+        Day {
+            hours: 24,
+            every: 1,
+        }
+    } else {
+        Day {
+            hours: 4,
+            every: 20,
+        }
     };
-    let day = Day { hours, every };
     let load = Load::record(day.every);
 
     let peaks = replay(&load, &day);
@@ -72,7 +73,6 @@ fn replay(load: &Load, day: &Day) -> Vec<f64> {
     let live = Live::default();
     let server = live.watch("replayed", Naming::default(), &to);
     server.connected(load.server());
-    let mut books = Books::new(Naming::default(), &[], None);
 
     let begun = load.begins();
     let mut clock = Clock::begin(begun);
@@ -82,28 +82,24 @@ fn replay(load: &Load, day: &Day) -> Vec<f64> {
     for round in 0.. {
         for text in load.texts(round) {
             server.learned(&text);
-            books.learn(&text);
             writer.take(Entry::Statement(text));
         }
         for name in load.names() {
             server.named(name);
-            books.name(name);
             writer.take(Entry::Name(name.clone()));
         }
         for snapshot in load.ticks(round) {
             let at = snapshot.tick.at;
-            see(snapshot, &server, &mut books, &mut writer);
+            server.saw(&snapshot);
+            writer.take(snapshot.into());
             ticks += 1;
             clock.at(at, &mut writer);
             let hours = i64::try_from(peaks.len()).unwrap() + 1;
             if at.since(begun) < Span::from_secs(3_600 * hours) {
                 continue;
             }
-            let [peak, own] = memory::peak_and_own();
-            println!(
-                "hour {hours:>2}: {peak:.1} MiB at most, {own:.1} MiB of its own at its end, \
-                 {ticks} ticks so far"
-            );
+            let peak = memory::peak();
+            println!("hour {hours:>2}: {peak:.1} MiB at most, {ticks} ticks so far");
             peaks.push(peak);
             memory::forget_peak();
             if hours == day.hours {
@@ -113,19 +109,6 @@ fn replay(load: &Load, day: &Day) -> Vec<f64> {
         }
     }
     unreachable!("a day has an end")
-}
-
-/// Takes in a look as a watch does.
-fn see(snapshot: Snapshot, server: &ServerLive, books: &mut Books, writer: &mut Writer) {
-    server.saw(&snapshot);
-    let worked_out = books.look(&snapshot);
-    writer.take(snapshot.into());
-    for entry in worked_out {
-        if let Entry::Charges(charges) = &entry {
-            server.charged(charges);
-        }
-        writer.take(entry);
-    }
 }
 
 /// The rhythm of the recorder, by the recording's own clock.
@@ -153,7 +136,6 @@ impl Clock {
             self.seal = now + SEAL_EVERY;
             writer.seal().unwrap();
         }
-        writer.upkeep();
         self.flush = now + FLUSH_EVERY;
     }
 }

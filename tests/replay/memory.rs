@@ -2,20 +2,18 @@
 
 use std::fs;
 
-/// Gives the most that was resident since [`forget_peak`], and what is no mapped file now, in MiB.
-pub(crate) fn peak_and_own() -> [f64; 2] {
+/// Gives the most that was resident since [`forget_peak`], in MiB.
+pub(crate) fn peak() -> f64 {
     let text = fs::read_to_string("/proc/self/status").unwrap();
-    ["VmHWM:", "RssAnon:"].map(|key| {
-        let line = text.lines().find_map(|line| line.strip_prefix(key));
-        let kib: f64 = line
-            .unwrap()
-            .split_whitespace()
-            .next()
-            .unwrap()
-            .parse()
-            .unwrap();
-        kib / 1024.0
-    })
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib: f64 = line
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    kib / 1024.0
 }
 
 /// Lets the peak begin anew at what is resident now.
