@@ -2,19 +2,21 @@
 //! in other stores.
 //!
 //! The rows are real: those of the lab's county rollout, recorded at 10 looks a second. With
-//! `PGJAM_STORAGE_OF` the rows of that recording are taken instead.
+//! `PGJAM_STORAGE_OF` the rows of that recording are taken instead; with the argument `year` only what
+//! a year of sums takes is told.
 
 #![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use pgjam::daemon::books::Books;
-use pgjam::recording::{Entry, Recording, RolledUp, Writer};
-use pgjam::sample::{Declared, StatementCounters};
+use pgjam::daemon::config::Retention;
+use pgjam::recording::{Entry, Limits, Recording, RolledUp, Writer};
+use pgjam::sample::{Counters, Declared, Server, StatementCounters};
 use pgjam::system::Naming;
 use pgjam::time::{Span, Timestamp};
 use rand::rngs::StdRng;
@@ -24,12 +26,26 @@ const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
 
 fn main() {
+    let words: Vec<String> = std::env::args().collect();
+    if let [_, word, folder, minutes, hours, ..] = &words[..]
+        && word == "upkeep"
+    {
+        return upkeep(Path::new(folder), [minutes, hours]);
+    }
     let folder = tempfile::tempdir().unwrap();
     let from = std::env::var_os("PGJAM_STORAGE_OF").map_or_else(
         || record(&folder.path().join("recorded")),
         |given| PathBuf::from(&given),
     );
-    let recording = Recording::open(&from).unwrap();
+    if !words.iter().any(|word| word == "year") {
+        a_watch(&from, folder.path());
+    }
+    a_year(&from, &folder.path().join("day"));
+}
+
+/// Says what the recording takes, by table.
+fn a_watch(from: &Path, folder: &Path) {
+    let recording = Recording::open(from).unwrap();
     let samples: usize = recording.snapshots.iter().map(|s| s.sessions.len()).sum();
     let edges: usize = recording.snapshots.iter().map(|s| s.locks.len()).sum();
     let ticks = recording.snapshots.len();
@@ -37,7 +53,7 @@ fn main() {
         "{ticks} ticks, {samples} sessions at them ({:.1} each), {edges} lock entries",
         samples as f64 / ticks as f64
     );
-    let written = folder.path().join("written");
+    let written = folder.join("written");
     let mut writer = write(&recording, &written);
     let parts = bytes_by_table(&written);
     turn_the_hour(&recording, &mut writer);
@@ -59,31 +75,132 @@ fn main() {
         );
     }
     others(&written, samples);
-    a_year(&written, &folder.path().join("day"));
 }
 
-/// Says what a year of minutes' sums takes, were every minute of it like one of those recorded:
-/// a day of them, each figure anew, times 365.
+/// Says what a year of sums takes, were every minute of it like one of the jam that was recorded.
+///
+/// A day of such minutes is written, each figure anew, and upkeep makes hours of it, and then one
+/// row: an hour has the accounts of sixty minutes. Of the year as many days are kept by the minute
+/// and by the hour as have room where nothing else is configured.
 fn a_year(recorded: &Path, folder: &Path) {
-    let rolled = minutes(recorded);
+    let rolled = jam(minutes(recorded));
     let server = Recording::open(recorded).unwrap().server;
     let mut writer = Writer::create(folder, &server).unwrap();
-    let mut rng = StdRng::seed_from_u64(1);
     // Midnight, so that the day is one partition.
     let start = rolled[0].minute.at.as_micros().div_euclid(24 * HOUR) * 24 * HOUR;
+    let accounts = accounts(&rolled);
+    println!(
+        "sums of minutes, drawn from {} recorded ones with {accounts} accounts in all",
+        rolled.len(),
+    );
+    write_a_day(&rolled, start, &mut writer);
+    writer.take(Entry::Declared(Declared {
+        at: Timestamp::from_micros(start + 49 * HOUR),
+        label: "the day is over".into(),
+    }));
+    writer.finish().unwrap();
+    let usual = Retention::USUAL;
+    let mut left = 365;
+    let mut year = 0;
+    for (row, bounds, room) in [
+        ("minute", ["none", "none"], Some(usual.minutes_bytes)),
+        ("hour", ["0", "none"], Some(usual.hours_bytes)),
+        ("day", ["0", "0"], None),
+    ] {
+        // A process of its own, as what it takes in memory is its own.
+        let mut apart = Command::new(std::env::current_exe().unwrap());
+        let apart = apart.arg("upkeep").arg(folder).args(bounds).output();
+        let took = String::from_utf8(apart.unwrap().stdout).unwrap();
+        let minutes = Recording::open(folder).unwrap().minutes;
+        let minutes = minutes
+            .iter()
+            .filter(|one| one.minute.at.as_micros() < start + 24 * HOUR);
+        let (mut rows, mut cells) = (0, 0);
+        minutes.for_each(|one| (rows, cells) = (rows + 1, cells + one.cells.len()));
+        let mut tables = bytes_by_table(folder);
+        // That is how the clock was told to have gone on.
+        tables.remove("looks");
+        let bytes: u64 = tables.values().sum();
+        // The day that is being written is there in any case.
+        let days = room.map_or(left, |room| (room.count() / bytes).clamp(1, left));
+        (left, year) = (left - days, year + days * bytes);
+        println!(
+            "  by the {row:<7}{:>8.1} cells a row, {bytes:>10} bytes a day, {:>5.2} a cell; {days} days of a year ({})",
+            cells as f64 / f64::from(rows),
+            bytes as f64 / cells as f64,
+            took.trim(),
+        );
+        for (table, bytes) in tables.iter().filter(|(_, bytes)| **bytes > 1_500) {
+            println!("    {table:<16}{bytes:>12} bytes a day");
+        }
+    }
+    println!("  {:.1} MiB a year", year as f64 / f64::from(1 << 20));
+}
+
+/// Does the upkeep of a recording long after its last row, and says what that took.
+fn upkeep(folder: &Path, [minutes, hours]: [&String; 2]) {
+    let manifest = fs::read(folder.join("recording.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    let server: Server = serde_json::from_value(manifest["server"].clone()).unwrap();
+    let mut writer = Writer::create(folder, &server).unwrap();
+    writer.take(Entry::Counters(Counters {
+        at: Timestamp::from_micros(server.started_at.as_micros() + 1_000 * HOUR),
+        rows: Vec::new(),
+    }));
+    writer.take(Entry::Limits(Limits {
+        retention: pgjam::recording::Retention {
+            minutes_bytes: minutes.parse().ok(),
+            hours_bytes: hours.parse().ok(),
+            ..pgjam::recording::Retention::default()
+        },
+        ..Limits::default()
+    }));
+    let before = resident("VmRSS:");
+    let began = std::time::Instant::now();
+    while writer.upkeep() {}
+    let took = began.elapsed().as_secs_f64();
+    let more = (resident("VmHWM:") - before) / 1_024.0;
+    println!("upkeep took {took:.1} s and {more:.1} MiB");
+}
+
+/// Gives a size of this process in KiB.
+fn resident(key: &str) -> f64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
+    let size = line.and_then(|line| line.split_whitespace().next());
+    size.unwrap().parse().unwrap()
+}
+
+/// Takes the minutes of the jam: at least half as many waited as in the worst.
+fn jam(mut minutes: Vec<RolledUp>) -> Vec<RolledUp> {
+    let most = minutes.iter().map(|one| one.minute.blocked).max().unwrap();
+    minutes.retain(|one| 2 * one.minute.blocked >= most);
+    minutes
+}
+
+fn accounts(minutes: &[RolledUp]) -> usize {
+    let cells = minutes.iter().flat_map(|one| &one.cells);
+    let accounts: BTreeSet<_> = cells.map(|cell| &cell.account).collect();
+    accounts.len()
+}
+
+/// Writes a day of minutes that are drawn from those, each figure anew.
+fn write_a_day(rolled: &[RolledUp], start: i64, writer: &mut Writer) {
+    let mut rng = StdRng::seed_from_u64(1);
     let mut calls: BTreeMap<_, StatementCounters> = BTreeMap::new();
-    let mut cells = 0;
-    for minute in 0..24 * 60 {
-        let from = &rolled[rng.random_range(0..rolled.len())];
-        let mut one = from.clone();
-        let at = Timestamp::from_micros(start + minute * MINUTE + rng.random_range(0..9_000_000));
-        (one.minute.at, one.minute.until) = (at, at + Span::from_micros(MINUTE));
+    let mut begins = start;
+    for minute in 1..=24 * 60 {
+        let ends = start + minute * MINUTE + rng.random_range(0..9_000_000);
+        let mut one = rolled[rng.random_range(0..rolled.len())].clone();
+        one.minute.at = Timestamp::from_micros(begins);
+        one.minute.until = Timestamp::from_micros(ends);
         one.minute.counted = Some(one.minute.until);
+        begins = ends;
         for cell in &mut one.cells {
             let percent = rng.random_range(50..150);
             let dither = rng.random_range(0..1_000);
             let vary = |span: Span| Span::from_micros(span.as_micros() / 100 * percent + dither);
-            (cell.at, cell.spent_us) = (at, vary(cell.spent_us));
+            (cell.at, cell.spent_us) = (one.minute.at, vary(cell.spent_us));
             cell.ticks = rng.random_range(1..=2 * cell.ticks.max(1));
             cell.waited_us = cell.waited_us.map(vary);
         }
@@ -101,30 +218,10 @@ fn a_year(recorded: &Path, folder: &Path) {
                 ..*sum
             };
         }
-        cells += one.cells.len();
         writer.take(Entry::Minute(Box::new(one)));
-        if minute % 10 == 9 {
+        if minute % 10 == 0 {
             writer.seal().unwrap();
         }
-    }
-    let mut last = rolled[0].clone();
-    last.minute.at = Timestamp::from_micros(start + 49 * HOUR);
-    writer.take(Entry::Minute(Box::new(last)));
-    writer.take(Entry::Declared(Declared {
-        at: Timestamp::from_micros(start + 49 * HOUR),
-        label: "the day is over".into(),
-    }));
-    while writer.upkeep() {}
-    let tables = bytes_by_table(folder);
-    let bytes: u64 = tables.values().sum();
-    let year = bytes as f64 * 365.0 / f64::from(1 << 20);
-    println!(
-        "sums of minutes: {:.1} cells a minute, {:.1} bytes a cell with all beside it, {year:.0} MiB a year",
-        cells as f64 / 1_440.0,
-        bytes as f64 / cells as f64,
-    );
-    for (table, bytes) in tables.iter().filter(|(_, bytes)| **bytes > 10_000) {
-        println!("  {table:<16}{bytes:>12} bytes a day");
     }
 }
 

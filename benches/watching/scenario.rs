@@ -20,6 +20,10 @@ const IDLE: usize = 500;
 /// How many fight for one row in the storm.
 const FIGHTERS: u32 = 400;
 
+/// How often a watch looks at tables, databases, settings and the server's own counters: slices are
+/// shorter than that.
+const AROUND_EVERY: Duration = Duration::from_secs(10);
+
 /// The share of a core that a watch may take at ten looks a second, and at the pace of a server
 /// on which nobody waits.
 const LIMITS: [(Option<f64>, f64); 2] = [(Some(10.0), 0.02), (None, 0.003)];
@@ -111,10 +115,25 @@ pub(crate) fn measure(scenario: Scenario, plan: &Plan) -> anyhow::Result<()> {
             Some(Load::start(&server, work)?)
         }
     };
-    drop(control);
     let slices = slice::rounds(&server, &watchers, plan.pairs, plan.slice())?;
     let told = load.map(Load::end).transpose()?;
     print(scenario, &watchers, &slices, told.as_ref());
+    if scenario == Scenario::Idle {
+        let lasts = AROUND_EVERY * if plan.quick { 1 } else { 6 };
+        for watcher in watchers
+            .iter()
+            .filter(|it| matches!(it, Watcher::Record(_)))
+        {
+            let slice = slice::take(&server, &mut control, watcher, lasts)?;
+            println!(
+                "{watcher}: {:.2} % in {} s, what it looks at every {} s included",
+                slice.backends * 100.0,
+                lasts.as_secs(),
+                AROUND_EVERY.as_secs()
+            );
+        }
+    }
+    drop(control);
     drop(crowd);
     server.stop()?;
     Ok(())

@@ -19,7 +19,7 @@ use crate::attribution::history::History;
 use crate::graph::view::Vocabulary;
 use crate::graph::{Basis, Party, WaitGraph};
 use crate::pg::{Oid, QueryId};
-use crate::recording::{Account, Charge, Edge, Minute, Recording, RolledUp};
+use crate::recording::{Account, Cells, Charge, Edge, Minute, Recording, RolledUp};
 use crate::sample::{Counters, Snapshot, StatementCounters};
 use crate::time::{Span, Timestamp};
 
@@ -59,8 +59,7 @@ struct Summed {
     ended: bool,
     /// Until when it is covered.
     covered_to: Timestamp,
-    /// What was spent, in how many ticks, and the longest wait.
-    cells: BTreeMap<Account, (Span, u32, Option<Span>)>,
+    cells: Cells,
     counters: BTreeMap<(Oid, QueryId), StatementCounters>,
 }
 
@@ -98,11 +97,7 @@ impl Rollup {
         let blocked = charges.looks.first().map_or(0, |look| look.blocked);
         summed.minute.count(tick, blocked);
         for row in &rows {
-            let account = summed.account(&row.account);
-            let (spent, ticks, waited) = summed.cells.entry(account).or_default();
-            *spent += row.spent_us;
-            *ticks += row.ticks;
-            *waited = (*waited).max(row.waited_us);
+            summed.cells.add(row);
         }
         Charged {
             charges: rows,
@@ -155,42 +150,13 @@ impl Rollup {
             minute: Minute::starting(at),
             ended: false,
             covered_to: at,
-            cells: BTreeMap::new(),
+            cells: Cells::of_at_most(MOST_CELLS),
             counters: BTreeMap::new(),
         })
     }
 }
 
 impl Summed {
-    /// Gives the account that a charge is summed under: its own, or a coarser one where there are
-    /// very many.
-    fn account(&self, account: &Account) -> Account {
-        let known = self.cells.len();
-        if known < MOST_CELLS || self.cells.contains_key(account) {
-            return account.clone();
-        }
-        let coarser = Account {
-            statement: None,
-            blocker_statement: None,
-            blocker_basis: None,
-            through_system: None,
-            through_statement: None,
-            ..account.clone()
-        };
-        if known < 2 * MOST_CELLS || self.cells.contains_key(&coarser) {
-            return coarser;
-        }
-        Account {
-            system: None,
-            table_name: None,
-            held_table: None,
-            basis: None,
-            blocker_system: None,
-            blocker_gid: None,
-            ..coarser
-        }
-    }
-
     /// Takes note that a stretch of time was watched.
     fn cover(&mut self, [from, to]: [Timestamp; 2]) {
         let from = from.max(self.minute.at);
@@ -216,17 +182,9 @@ impl Summed {
     }
 
     fn roll(self) -> RolledUp {
-        let at = self.minute.at;
-        let cell = |(account, (spent_us, ticks, waited_us))| Charge {
-            at,
-            account,
-            spent_us,
-            ticks,
-            waited_us,
-        };
         RolledUp {
             minute: self.minute,
-            cells: self.cells.into_iter().map(cell).collect(),
+            cells: self.cells.at(self.minute.at),
             counters: self.counters.into_values().collect(),
         }
     }

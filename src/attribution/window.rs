@@ -228,7 +228,10 @@ fn calls(looks: &[(Timestamp, &[StatementCounters])]) -> HashMap<(Oid, QueryId),
                 Some((gone, StatementCounters { calls: None, .. })) => {
                     calls[gone.saturating_sub(1)..=piece].fill(f64::NAN);
                 }
-                Some((_, before)) => calls[piece] = grown(&before, row),
+                Some((_, before)) => {
+                    let more = row.calls_since(&before);
+                    calls[piece] = more.map_or(f64::NAN, |calls| calls as f64);
+                }
             }
         }
     }
@@ -239,20 +242,6 @@ fn calls(looks: &[(Timestamp, &[StatementCounters])]) -> HashMap<(Oid, QueryId),
         }
     }
     calls
-}
-
-/// Counts the calls between two looks; `NaN` where the entry is not the same any more.
-fn grown(before: &StatementCounters, now: &StatementCounters) -> f64 {
-    // The time is a sum over users, whose order rounds it a little differently each time.
-    let fell = now.exec_ms < before.exec_ms * (1.0 - 1e-9)
-        || now.rows < before.rows
-        || now.blocks_hit < before.blocks_hit
-        || now.blocks_read < before.blocks_read
-        || now.wal_bytes < before.wal_bytes;
-    match (before.calls, now.calls) {
-        (Some(before), Some(now)) if now >= before && !fell => (now - before) as f64,
-        _ => f64::NAN,
-    }
 }
 
 #[cfg(test)]

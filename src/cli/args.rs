@@ -66,7 +66,8 @@ const RECORD_HELP: &str = "A configuration:
   data_dir = \"/var/lib/pgjam\"        # a recording goes to data_dir/NAME
   [defaults]                           # for all servers; each may say otherwise
   budget = \"2%\"                      # of the server's time
-  raw_age = \"14d\"                    # also raw_bytes, rollup_age, rollup_bytes
+  raw_age = \"14d\"                    # also raw_bytes, rollup_age, rollup_bytes,
+                                       # minutes_bytes, hours_bytes
   [servers.prod-7]
   dsn = \"host=db7 dbname=app user=pgjam\"   # the password belongs into ~/.pgpass
   [http]

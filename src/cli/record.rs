@@ -111,6 +111,13 @@ fn page(config: &Config) -> String {
                 "rolled up",
                 format!("{}, {}", kept.rollup_bytes, kept.rollup_age),
             ),
+            (
+                "in detail",
+                format!(
+                    "{} by the minute, {} by the hour",
+                    kept.minutes_bytes, kept.hours_bytes
+                ),
+            ),
             ("memory", settings.memory.to_string()),
         ];
         let _ = writeln!(page, "\n{name}");

@@ -299,6 +299,8 @@ fn limits(settings: &Settings) -> Limits {
             raw_age: age(kept.raw_age),
             rollup_bytes: Some(kept.rollup_bytes.count()),
             rollup_age: age(kept.rollup_age),
+            minutes_bytes: Some(kept.minutes_bytes.count()),
+            hours_bytes: Some(kept.hours_bytes.count()),
         },
         waiting: usize::try_from(waiting).unwrap_or(usize::MAX),
     }

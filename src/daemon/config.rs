@@ -87,6 +87,10 @@ pub struct Retention {
     pub rollup_bytes: Bytes,
     /// The same by age.
     pub rollup_age: Age,
+    /// Days of these by the minute; beyond, they become sums of hours.
+    pub minutes_bytes: Bytes,
+    /// Days of these by the hour; beyond, they become sums of a day.
+    pub hours_bytes: Bytes,
 }
 
 /// How the log is written.
@@ -320,6 +324,8 @@ impl Retention {
         raw_age: Age::from_days(14),
         rollup_bytes: Bytes::from_gib(1),
         rollup_age: Age::from_days(400),
+        minutes_bytes: Bytes::from_mib(24),
+        hours_bytes: Bytes::from_mib(12),
     };
 }
 

@@ -5,7 +5,7 @@
 //!
 //! - The charges of a tick add up to the time that the tick stands for, times the sessions that
 //!   were active, to the microsecond.
-//! - The cells of a minute are the sums of its charges.
+//! - The cells of a minute are the sums of its charges, those of an hour the sums of its minutes'.
 
 use std::sync::Arc;
 
@@ -72,6 +72,26 @@ pub struct Account {
     pub through_statement: Option<StatementId>,
 }
 
+impl Account {
+    /// Lists its words.
+    pub(super) fn words(&mut self) -> impl Iterator<Item = &mut Arc<str>> {
+        let optional = [
+            &mut self.system,
+            &mut self.table_name,
+            &mut self.held_table,
+            &mut self.basis,
+            &mut self.lock_type,
+            &mut self.blocker_system,
+            &mut self.blocker_gid,
+            &mut self.blocker_state,
+            &mut self.blocker_basis,
+            &mut self.through_system,
+        ];
+        let always = [&mut self.class, &mut self.blocker];
+        optional.into_iter().flatten().chain(always)
+    }
+}
+
 /// Who stood in whose way at one tick.
 ///
 /// These are the edges that carry blame: to those who hold what conflicts; of who has none of
@@ -101,7 +121,8 @@ pub struct Edge {
     pub table_name: Option<Arc<str>>,
 }
 
-/// About a minute, as far as it was watched: the ticks that its cells were charged in.
+/// About a minute, as far as it was watched: the ticks that its cells were charged in. Of a day
+/// long ago it is an hour of minutes, or all of them.
 ///
 /// Where the counters are read it ends with the first look at them in another minute of the
 /// clock, so that its time and its calls belong together.
@@ -153,6 +174,24 @@ impl Minute {
         self.blocked = self.blocked.max(u32::try_from(blocked).unwrap_or(u32::MAX));
     }
 
+    /// Makes one of this and another.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        // One that the clock was set back in has no length, and still its cells.
+        let end = |minute: Self| minute.until.max(minute.at + Span::from_micros(1));
+        Self {
+            at: self.at.min(other.at),
+            until: end(self).max(end(other)),
+            ticks: self.ticks.saturating_add(other.ticks),
+            missed: self.missed.saturating_add(other.missed),
+            span_us: self.span_us + other.span_us,
+            watched_us: self.watched_us + other.watched_us,
+            server_us: self.server_us + other.server_us,
+            blocked: self.blocked.max(other.blocked),
+            counted: self.counted.max(other.counted),
+        }
+    }
+
     /// Tells how many minutes of the clock lie between its start and an instant.
     #[must_use]
     pub fn turns(&self, at: Timestamp) -> i64 {
@@ -161,7 +200,7 @@ impl Minute {
     }
 }
 
-/// What remains of a minute when its samples are gone.
+/// What remains of a minute, or of an hour or a day of them, when the samples are gone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RolledUp {
     /// The minute.

@@ -40,6 +40,63 @@ pub(super) fn begin_at(looks: &mut Vec<Counters>, from: Timestamp) {
     looks.insert(0, Counters { at, rows });
 }
 
+/// Counters of a stretch, as they last stood in it.
+///
+/// Of an entry that was not the same all the time it is told first that it was gone, since nobody
+/// knows how many calls there were.
+#[derive(Debug, Default)]
+pub(super) struct AsTheyLastStood {
+    /// Each with whether it went on from what was told before.
+    last: BTreeMap<(Oid, QueryId), (bool, StatementCounters)>,
+}
+
+impl AsTheyLastStood {
+    /// Adds what was told, of each entry in order of time.
+    pub(super) fn add(&mut self, row: StatementCounters) {
+        let told = self.last.entry((row.database, row.query_id));
+        let (goes_on, last) = told.or_insert((true, row));
+        if row.at >= last.at && row != *last {
+            *goes_on &= row.calls_since(last).is_some();
+            *last = row;
+        }
+    }
+
+    /// Gives them, as of the last look that told any.
+    pub(super) fn rows(self) -> Vec<StatementCounters> {
+        let at = self.last.values().map(|(_, row)| row.at).max();
+        let at = at.unwrap_or_default();
+        let rows = self.last.into_values().flat_map(|(goes_on, row)| {
+            let gone = StatementCounters {
+                at,
+                calls: None,
+                exec_ms: 0.0,
+                rows: 0,
+                blocks_hit: 0,
+                blocks_read: 0,
+                wal_bytes: 0,
+                ..row
+            };
+            let was_gone = !goes_on && row.calls.is_some();
+            let last = StatementCounters { at, ..row };
+            was_gone.then_some(gone).into_iter().chain([last])
+        });
+        rows.collect()
+    }
+}
+
+/// Makes one row of each entry, where what was told several times was not summed yet.
+pub(super) fn condense(rows: &mut Vec<StatementCounters>) {
+    let mut known = HashSet::new();
+    let is_once = |row: &StatementCounters| known.insert((row.database, row.query_id));
+    if rows.iter().all(is_once) {
+        return;
+    }
+    rows.sort_by_key(|row| row.at);
+    let mut last = AsTheyLastStood::default();
+    rows.drain(..).for_each(|row| last.add(row));
+    *rows = last.rows();
+}
+
 /// Completes a look by what was told before it.
 pub(super) fn complete(
     look: &mut Vec<StatementCounters>,

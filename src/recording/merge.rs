@@ -32,29 +32,39 @@ const GROUP_BYTES: usize = 6 << 20;
 
 /// A merge on its way, whatever its rows are.
 pub(super) trait Merging: fmt::Debug + Send {
-    /// Goes on for one part; tells whether there is more to do.
-    fn step(&mut self) -> Result<bool, RecordingError>;
+    /// Goes on for a piece; gives itself back if there is more to do.
+    fn step(self: Box<Self>) -> Result<Option<Box<dyn Merging>>, RecordingError>;
 }
 
 /// The merge of one partition.
-pub(super) struct Merge<R> {
-    partition: PathBuf,
-    /// The new part, in the folder that will take the place of the partition's.
-    part: PathBuf,
-    /// What the partition held when this began.
-    files: Vec<PathBuf>,
-    /// How many of them are read.
+struct Merge<R> {
+    new: Replacement<R>,
+    /// How many of the partition's files are read.
     done: usize,
-    batches: Vec<RecordBatch>,
-    groups: Option<Groups<R, File>>,
 }
 
 impl<R> fmt::Debug for Merge<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Merge");
-        shown
-            .field("partition", &self.partition)
-            .field("done", &self.done);
+        shown.field("new", &self.new).field("done", &self.done);
+        shown.finish()
+    }
+}
+
+/// One part that will take the place of all that a partition held when it was begun.
+pub(super) struct Replacement<R> {
+    partition: PathBuf,
+    /// The new part, in the folder that will take the place of the partition's.
+    part: PathBuf,
+    files: Vec<PathBuf>,
+    batches: Vec<RecordBatch>,
+    groups: Groups<R, File>,
+}
+
+impl<R> fmt::Debug for Replacement<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Replacement");
+        shown.field("partition", &self.partition);
         shown.finish_non_exhaustive()
     }
 }
@@ -68,75 +78,103 @@ pub(super) fn begin<R: Row>(
     partition: &Path,
     name: &str,
 ) -> Result<Box<dyn Merging>, RecordingError> {
-    let aside = folder.join(ASIDE);
-    let _ = fs::remove_dir_all(&aside);
-    make_folder(&aside.join("hr"))?;
-    let part = aside.join("hr").join(name);
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    let file = options.open(&part).map_err(io(&part))?;
-    Ok(Box::new(Merge::<R> {
-        partition: partition.to_owned(),
-        part,
-        files: partition::entries(partition),
-        done: 0,
-        batches: Vec::new(),
-        groups: Some(Groups::new(file)?),
-    }))
+    let new = Replacement::begin(folder, partition, name)?;
+    Ok(Box::new(Merge::<R> { new, done: 0 }))
 }
 
 impl<R: Row> Merging for Merge<R> {
-    fn step(&mut self) -> Result<bool, RecordingError> {
-        let Some(groups) = &mut self.groups else {
-            return Ok(false);
+    fn step(mut self: Box<Self>) -> Result<Option<Box<dyn Merging>>, RecordingError> {
+        let Some(path) = self.new.files.get(self.done).cloned() else {
+            self.new.finish()?;
+            return Ok(None);
         };
-        if let Some(path) = self.files.get(self.done) {
-            self.done += 1;
-            let file = File::open(path).map_err(io(path))?;
-            let batches = whatever_it_holds(|| format::batches(file, Window::ALL));
-            let mut batches = batches.ok_or_else(|| unreadable(path))?;
-            let mut next = || {
-                whatever_it_holds(|| match batches.next() {
-                    Some(batch) => Some(Some(format::conform::<R>(&batch.ok()?)?)),
-                    None => Some(None),
-                })
-            };
-            while let Some(batch) = next().ok_or_else(|| unreadable(path))? {
-                self.batches.push(batch);
-                if is_group(&self.batches) {
-                    groups.write(&std::mem::take(&mut self.batches))?;
-                }
-            }
-            return Ok(true);
+        self.done += 1;
+        for batch in batches::<R>(&path, Window::ALL)? {
+            self.new.push(batch?)?;
         }
-        if !self.batches.is_empty() {
-            groups.write(&std::mem::take(&mut self.batches))?;
-        }
-        if let Some(groups) = self.groups.take() {
-            let file = groups.finish()?;
-            file.sync_all().map_err(io(&self.part))?;
-            self.exchange()?;
-        }
-        Ok(false)
+        Ok(Some(self))
     }
 }
 
-impl<R> Merge<R> {
-    /// Puts the new part in the place of the old ones.
-    fn exchange(&self) -> Result<(), RecordingError> {
+/// Opens a part, and gives its columns as this version has them; one that cannot be read is an
+/// error.
+pub(super) fn batches<R: Row>(
+    path: &Path,
+    window: Window,
+) -> Result<impl Iterator<Item = Result<RecordBatch, RecordingError>> + use<R>, RecordingError> {
+    let file = File::open(path).map_err(io(path))?;
+    let batches = whatever_it_holds(|| format::batches(file, window));
+    let mut batches = batches.ok_or_else(|| unreadable(path))?;
+    let path = path.to_owned();
+    Ok(std::iter::from_fn(move || {
+        let next = whatever_it_holds(|| match batches.next() {
+            Some(batch) => Some(Some(format::conform::<R>(&batch.ok()?)?)),
+            None => Some(None),
+        });
+        next.ok_or_else(|| unreadable(&path)).transpose()
+    }))
+}
+
+impl<R: Row> Replacement<R> {
+    /// Begins a part of some name, beside the recording.
+    pub(super) fn begin(
+        folder: &Path,
+        partition: &Path,
+        name: &str,
+    ) -> Result<Self, RecordingError> {
+        let aside = folder.join(ASIDE);
+        let _ = fs::remove_dir_all(&aside);
+        make_folder(&aside.join("hr"))?;
+        let part = aside.join("hr").join(name);
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600);
+        let file = options.open(&part).map_err(io(&part))?;
+        Ok(Self {
+            partition: partition.to_owned(),
+            part,
+            files: partition::entries(partition),
+            batches: Vec::new(),
+            groups: Groups::new(file)?,
+        })
+    }
+
+    /// Lists what the partition held then.
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// Adds rows.
+    pub(super) fn push(&mut self, batch: RecordBatch) -> Result<(), RecordingError> {
+        self.batches.push(batch);
+        if is_group(&self.batches) {
+            self.groups.write(&std::mem::take(&mut self.batches))?;
+        }
+        Ok(())
+    }
+
+    /// Puts the new part in the place of the old ones; false where more had come meanwhile, and
+    /// all stays as it is.
+    pub(super) fn finish(mut self) -> Result<bool, RecordingError> {
+        if !self.batches.is_empty() {
+            self.groups.write(&self.batches)?;
+        }
+        let file = self.groups.finish()?;
+        file.sync_all().map_err(io(&self.part))?;
         let (Some(new), Some(aside)) = (self.part.parent(), self.part.ancestors().nth(2)) else {
-            return Ok(());
+            return Ok(false);
         };
         // What came late would be lost; the next merge has it.
-        if partition::entries(&self.partition) == self.files {
+        let is_all = partition::entries(&self.partition) == self.files;
+        if is_all {
             renameat_with(CWD, new, CWD, &self.partition, RenameFlags::EXCHANGE)
                 .map_err(|error| io(&self.partition)(error.into()))?;
-            for changed in [&self.partition, new].into_iter().filter_map(Path::parent) {
+            for changed in [&*self.partition, new].into_iter().filter_map(Path::parent) {
                 let synced = File::open(changed).and_then(|folder| folder.sync_all());
                 synced.map_err(io(changed))?;
             }
         }
-        fs::remove_dir_all(aside).map_err(io(aside))
+        fs::remove_dir_all(aside).map_err(io(aside))?;
+        Ok(is_all)
     }
 }
 

@@ -18,6 +18,9 @@
 //!   open an old part says that it is gone, and may ask again.
 //! - Rows lie in the partition of the hour of the server's clock; texts and names,
 //!   which have no time, in that of the last tick before them.
+//! - Sums of minutes become coarser with age, in the same tables and the same rows: of a day long ago
+//!   `minutes` tells of hours (`hours-00000019.parquet`), longer ago of all of it (`days-…`), in `at`
+//!   and `until`, and `cells` and `minute_counters` are its sums.
 //! - Columns are named as the row's fields; times are UTC with microseconds, spans are
 //!   microseconds in columns that end in `_us`. A session's times are told as spans: when its
 //!   statement began is `at - state_us - query_us`.
@@ -39,16 +42,23 @@
 //! - A writer goes on with a recording of its own version or of an older one, which becomes one
 //!   of its own. It refuses a newer one, also by its minor number alone: it would neither keep up
 //!   what it does not know nor know what to keep for it, and then something would be lost.
+//! - How long a row of `minutes` lasts is what it says, one minute or more. A reader of this version
+//!   that does not know of hours reads them all the same, but for the moment in which a day of them
+//!   is made: then it may miss cells of that day. A writer that does not know of them leaves them as
+//!   they are.
 //! - Version 0 had `state_change`, `query_start`, `xact_start` and `waitstart` instead of spans;
 //!   the rest was the same. Its parts stay as they are until they are merged.
 
 mod buffer;
+mod cells;
 mod charge;
+mod coarsen;
 mod counted;
 mod declare;
 mod event;
 mod files;
 mod format;
+mod grain;
 mod joined;
 mod merge;
 mod order;
@@ -74,6 +84,7 @@ use crate::sample::{
 };
 use crate::time::Span;
 
+pub use self::cells::Cells;
 pub use self::charge::{Account, Charge, Edge, Minute, RolledUp};
 pub use self::declare::{LabelError, declare, label};
 pub use self::event::Event;

@@ -12,7 +12,7 @@ use super::window::Window;
 use crate::time::Timestamp;
 
 /// So often a partition is read anew that changes while it is read.
-const ATTEMPTS: usize = 10;
+pub(super) const ATTEMPTS: usize = 10;
 
 /// The rows of one table of one hour.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::charge::{Charge, Minute, RolledUp};
 use super::counted;
 use super::format::{self, FORMAT, MANIFEST, Manifest};
+use super::grain;
 use super::partition::{self, Partition, entries, hour_of, partitions, start_of};
 use super::rows::{Look, PerMinute, Row, Stamped, TickRow};
 use super::seen::{self, LockRow, SessionRow};
@@ -220,24 +221,46 @@ fn of_hour(parts: &mut Parts<'_>, hour: i64, orphans: &mut Vec<Timestamp>) -> Ve
 }
 
 /// Reads what remains of the minutes before the first tick.
+///
+/// While they are read a day's sums may become coarser. So they are read again until their rows
+/// are still the same afterwards.
 fn minutes(parts: &mut Parts<'_>, first_tick: Option<Timestamp>) -> Vec<RolledUp> {
-    let mut minutes: Vec<RolledUp> = Vec::new();
-    for minute in parts.rows::<Minute>() {
-        if first_tick.is_none_or(|first| minute.until <= first) {
-            minutes.push(RolledUp {
-                minute,
-                cells: Vec::new(),
-                counters: Vec::new(),
-            });
+    let unreadable = parts.unreadable;
+    for attempt in 1.. {
+        let rows = parts.rows::<Minute>();
+        let minutes = of_rows(parts, &rows, first_tick);
+        let counted = std::mem::replace(&mut parts.unreadable, unreadable);
+        if parts.rows::<Minute>() == rows || attempt == partition::ATTEMPTS {
+            parts.unreadable = counted;
+            return minutes;
         }
+        parts.unreadable = unreadable;
     }
+    unreachable!("the last attempt returns")
+}
+
+/// Puts cells and counters into the minutes that they lie in; where sums are just becoming coarser
+/// these are the minutes' in the rows of hours.
+fn of_rows(parts: &mut Parts<'_>, rows: &[Minute], first_tick: Option<Timestamp>) -> Vec<RolledUp> {
+    let before_it = |row: &&Minute| first_tick.is_none_or(|first| row.until <= first);
+    let rows = rows.iter().filter(before_it);
+    let mut minutes: Vec<RolledUp> = rows
+        .map(|&minute| RolledUp {
+            minute,
+            cells: Vec::new(),
+            counters: Vec::new(),
+        })
+        .collect();
     minutes.sort_by_key(|rolled| rolled.minute.at);
     if minutes.is_empty() {
         return minutes;
     }
     for PerMinute(cell) in parts.rows::<PerMinute<Charge>>() {
-        if let Ok(place) = minutes.binary_search_by_key(&cell.at, |rolled| rolled.minute.at) {
-            minutes[place].cells.push(cell);
+        let begun = minutes.partition_point(|rolled| rolled.minute.at <= cell.at);
+        let last = begun.checked_sub(1).map(|place| &mut minutes[place]);
+        let holds = |Minute { at, until, .. }: Minute| cell.at == at || cell.at < until;
+        if let Some(rolled) = last.filter(|rolled| holds(rolled.minute)) {
+            rolled.cells.push(cell);
         }
     }
     let mut before = Vec::new();
@@ -249,6 +272,9 @@ fn minutes(parts: &mut Parts<'_>, first_tick: Option<Timestamp>) -> Vec<RolledUp
             Some(_) if place == 0 => before.push(row),
             _ => {}
         }
+    }
+    for rolled in &mut minutes {
+        counted::condense(&mut rolled.counters);
     }
     if let Some(first) = minutes.first_mut()
         && let Some(at) = first.minute.counted
@@ -346,7 +372,7 @@ pub(super) fn last_sequence(folder: &Path) -> u64 {
     let number = |path: &PathBuf| {
         let name = path.file_stem()?.to_str()?;
         // A number that no writer comes to is not one of ours.
-        let number: u32 = name.strip_prefix("part-")?.parse().ok()?;
+        let number: u32 = grain::number_in(name)?.parse().ok()?;
         Some(u64::from(number))
     };
     let below = |folders: Vec<PathBuf>| -> Vec<PathBuf> {

@@ -1,10 +1,11 @@
-//! What may stay: by bytes and by age, samples and sums of minutes apart.
+//! What may stay: by bytes and by age, samples and sums of minutes apart; and how fine the sums.
 //!
 //! - What is planned is a value: nothing here touches a file.
 //! - Whole partitions go, hours of samples and days of sums, the oldest first, and never one that
 //!   is being written.
 //! - Texts and names stay: whatever is left may refer to them, and each is written once.
 
+use super::grain::Grain;
 use crate::time::Span;
 
 const HOUR: i64 = 3_600_000_000;
@@ -20,6 +21,10 @@ pub struct Retention {
     pub rollup_bytes: Option<u64>,
     /// Their age.
     pub rollup_age: Option<Span>,
+    /// Bytes of days that are kept by the minute; beyond, they become sums of hours.
+    pub minutes_bytes: Option<u64>,
+    /// Bytes of days that are kept by the hour; beyond, they become sums of a day.
+    pub hours_bytes: Option<u64>,
 }
 
 /// What a table's rows are, as far as it concerns how long they stay.
@@ -86,6 +91,32 @@ pub(super) fn plan(held: &[Held], retention: Retention, now: i64) -> Vec<(Class,
         }
     }
     gone
+}
+
+/// What the sums of a day take, and how fine they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Day {
+    /// Its first hour, since the Unix epoch.
+    pub(super) hour: i64,
+    pub(super) grain: Grain,
+    pub(super) bytes: u64,
+}
+
+/// Says which day's sums are to become coarser next, the oldest first, in the hour `now`, and how
+/// coarse.
+pub(super) fn coarser(days: &[Day], retention: Retention, now: i64) -> Option<(i64, Grain)> {
+    let bounds = [
+        (Grain::Minute, retention.minutes_bytes),
+        (Grain::Hour, retention.hours_bytes),
+    ];
+    bounds.into_iter().find_map(|(grain, most)| {
+        let of_grain = || days.iter().filter(|day| day.grain == grain);
+        let bytes: u64 = of_grain().map(|day| day.bytes).sum();
+        let is_over = |day: &&Day| day.hour + Class::Rollup.hours() <= now;
+        let oldest = of_grain().filter(is_over).min_by_key(|day| day.hour);
+        let oldest = oldest.filter(|_| most.is_some_and(|most| bytes > most))?;
+        Some((oldest.hour, grain.coarser()?))
+    })
 }
 
 #[cfg(test)]
@@ -160,6 +191,58 @@ mod tests {
         assert!(
             gone.iter()
                 .all(|(class, hour)| *class == Class::Raw && *hour < NOW)
+        );
+    }
+
+    /// Ten days up to today, ten bytes each, so many of them by the hour.
+    fn days(by_the_hour: usize) -> Vec<Day> {
+        let day = |ago: i64| Day {
+            hour: NOW - ago * 24,
+            grain: Grain::Minute,
+            bytes: 10,
+        };
+        let mut days: Vec<Day> = (0..10).rev().map(day).collect();
+        for day in &mut days[..by_the_hour] {
+            day.grain = Grain::Hour;
+        }
+        days
+    }
+
+    #[test]
+    fn the_oldest_day_becomes_coarser_where_those_of_its_grain_have_no_room() {
+        let retention = Retention {
+            minutes_bytes: Some(70),
+            hours_bytes: Some(25),
+            ..Retention::default()
+        };
+        let oldest = NOW - 9 * 24;
+        assert_eq!(
+            coarser(&days(0), retention, NOW),
+            Some((oldest, Grain::Hour))
+        );
+        let next = oldest + 2 * 24;
+        assert_eq!(coarser(&days(2), retention, NOW), Some((next, Grain::Hour)));
+        assert_eq!(
+            coarser(&days(3), retention, NOW),
+            Some((oldest, Grain::Day))
+        );
+        let mut days = days(3);
+        days[0].grain = Grain::Day;
+        assert_eq!(coarser(&days, retention, NOW), None);
+        assert_eq!(coarser(&days, Retention::default(), NOW), None);
+    }
+
+    #[test]
+    fn the_day_that_is_being_written_keeps_its_minutes() {
+        let retention = Retention {
+            minutes_bytes: Some(0),
+            ..Retention::default()
+        };
+        let today = &days(0)[9..];
+        assert_eq!(coarser(today, retention, NOW), None);
+        assert_eq!(
+            coarser(today, retention, NOW + 24),
+            Some((NOW, Grain::Hour))
         );
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod around;
+mod coarser;
 mod declare;
 mod disk;
 mod foreign;

@@ -1,16 +1,19 @@
-//! What a writer does beside writing: it merges the parts of hours that are over, and makes room.
+//! What a writer does beside writing: it merges the parts of hours that are over, makes sums of
+//! days long ago coarser, and makes room.
 //!
 //! It goes in short steps between the flushes. What fails is left as it is, which loses nothing
 //! but room, until the next writer tries again.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::buffer::Place;
+use super::coarsen;
+use super::grain::Grain;
 use super::merge::{ASIDE, Merging};
 use super::partition::{self, Partition, hour_of};
-use super::retention::{self, Class, Held, Retention};
+use super::retention::{self, Class, Day, Held, Retention};
 use super::rows::Row as _;
 use super::segment;
 use super::tables::{KINDS, Kind};
@@ -23,17 +26,25 @@ const MAKE_ROOM_EVERY: Span = Span::from_secs(300);
 /// What is to be done, and what is being done.
 #[derive(Debug, Default)]
 pub(super) struct Upkeep {
-    pub(super) retention: Retention,
+    retention: Retention,
     /// When room was last made.
     made_room: Option<Timestamp>,
     /// The hour for which this was planned.
     hour: Option<i64>,
     waiting: VecDeque<(&'static Kind, PathBuf)>,
     merging: Option<(PathBuf, Box<dyn Merging>)>,
+    /// The hour in which no day's sums had to become coarser any more.
+    fine: Option<i64>,
     given_up: HashSet<PathBuf>,
 }
 
 impl Upkeep {
+    /// Keeps so much of the past from now on.
+    pub(super) fn keep(&mut self, retention: Retention) {
+        self.retention = retention;
+        self.fine = None;
+    }
+
     /// Does a piece of the work, at `now` by the server's clock; tells whether there is more.
     pub(super) fn step(&mut self, place: &mut Place, now: Timestamp) -> bool {
         let hour = hour_of(now);
@@ -45,15 +56,12 @@ impl Upkeep {
             self.hour = Some(hour);
             self.waiting = self.unmerged(place, hour);
         }
-        if let Some((partition, merging)) = &mut self.merging {
+        if let Some((partition, merging)) = self.merging.take() {
             match merging.step() {
-                Ok(true) => return true,
-                Ok(false) => {}
-                Err(_) => {
-                    self.given_up.insert(partition.clone());
-                }
+                Ok(Some(merging)) => self.merging = Some((partition, merging)),
+                Ok(None) => {}
+                Err(_) => _ = self.given_up.insert(partition),
             }
-            self.merging = None;
         } else if let Some((kind, partition)) = self.waiting.pop_front() {
             // What came late is still in a segment: its turn comes with the next hour.
             if !can_be_merged(&partition) {
@@ -62,12 +70,58 @@ impl Upkeep {
             let name = place.next_name();
             match (kind.merge)(&place.folder, &partition, &name) {
                 Ok(merging) => self.merging = Some((partition, merging)),
-                Err(_) => {
-                    self.given_up.insert(partition);
+                Err(_) => _ = self.given_up.insert(partition),
+            }
+        } else if self.fine != Some(hour) {
+            self.coarsen(place, hour);
+        }
+        self.merging.is_some() || !self.waiting.is_empty() || self.fine != Some(hour)
+    }
+
+    /// Begins to make a day's sums coarser, where that has to be.
+    fn coarsen(&mut self, place: &mut Place, now: i64) {
+        let days = self.days(place);
+        let Some((day, grain)) = retention::coarser(&days, self.retention, now) else {
+            self.fine = Some(now);
+            return;
+        };
+        let of_day = partition::place(&place.slug, day);
+        match coarsen::begin(place, day, grain) {
+            Ok(Some(merging)) => self.merging = Some((of_day, merging)),
+            Ok(None) => {
+                // One that did not become coarser would be begun again and again.
+                let next = retention::coarser(&self.days(place), self.retention, now);
+                if next == Some((day, grain)) {
+                    self.given_up.insert(of_day);
                 }
             }
+            Err(_) => _ = self.given_up.insert(of_day),
         }
-        self.merging.is_some() || !self.waiting.is_empty()
+    }
+
+    /// Lists the days whose sums are parts, and what could be read of them.
+    fn days(&self, place: &Place) -> Vec<Day> {
+        let kinds = || {
+            KINDS
+                .iter()
+                .filter(|kind| coarsen::TABLES.contains(&kind.table))
+        };
+        let of_tables = kinds().flat_map(|kind| hours(place, kind));
+        let days: BTreeSet<i64> = of_tables.map(|partition| partition.hour).collect();
+        let day = |hour: i64| {
+            let of_day = partition::place(&place.slug, hour);
+            let in_table =
+                |kind: &Kind| partition::entries(&place.folder.join(kind.table).join(&of_day));
+            let files: Vec<PathBuf> = kinds().flat_map(in_table).collect();
+            let grain = Grain::of(&files)?;
+            let may = are_parts(&files) && !self.given_up.contains(&of_day);
+            may.then(|| Day {
+                hour,
+                grain,
+                bytes: bytes(&files),
+            })
+        };
+        days.into_iter().filter_map(day).collect()
     }
 
     /// Finds what can be merged: hours that are over and have several parts, and no segment.
@@ -92,8 +146,16 @@ impl Upkeep {
 /// Tells whether a partition has several parts, and nothing but parts.
 fn can_be_merged(partition: &Path) -> bool {
     let files = partition::entries(partition);
-    let is_part = |path: &PathBuf| segment::part_of(path) == *path;
-    files.len() > 1 && files.iter().all(is_part)
+    files.len() > 1 && are_parts(&files)
+}
+
+fn are_parts(files: &[PathBuf]) -> bool {
+    files.iter().all(|path| segment::part_of(path) == *path)
+}
+
+fn bytes(files: &[PathBuf]) -> u64 {
+    let sizes = files.iter().filter_map(|file| fs::metadata(file).ok());
+    sizes.map(|about| about.len()).sum()
 }
 
 fn is_time(last: Timestamp, now: Timestamp) -> bool {
@@ -112,12 +174,10 @@ fn make_room(place: &Place, retention: Retention, now: i64) {
     let mut held = Vec::new();
     for kind in KINDS {
         for Partition { hour, path } in hours(place, kind) {
-            let files = partition::entries(&path);
-            let sizes = files.iter().filter_map(|file| fs::metadata(file).ok());
             held.push(Held {
                 class: kind.class,
                 hour,
-                bytes: sizes.map(|about| about.len()).sum(),
+                bytes: bytes(&partition::entries(&path)),
             });
         }
     }

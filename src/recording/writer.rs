@@ -124,7 +124,7 @@ impl Writer {
                 self.is_told = false;
             }
             Entry::Limits(limits) => {
-                self.upkeep.retention = limits.retention;
+                self.upkeep.keep(limits.retention);
                 self.most_bytes = limits.waiting;
             }
         }

@@ -9,6 +9,7 @@
 
 mod around;
 mod clock;
+mod counters;
 mod counting;
 mod decode;
 mod elsewhere;
@@ -21,6 +22,7 @@ mod rows;
 mod surroundings;
 mod texts;
 
+pub use counters::*;
 pub use error::SampleError;
 pub use rows::*;
 pub use surroundings::*;

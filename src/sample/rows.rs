@@ -330,44 +330,6 @@ pub struct SafeSnapshotWait {
     pub blocker: Pid,
 }
 
-/// One look at `pg_stat_statements`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Counters {
-    /// The server's clock as it looked.
-    pub at: Timestamp,
-    /// The entries that changed since the last look, cumulative.
-    pub rows: Vec<StatementCounters>,
-}
-
-/// The cumulative counters of one statement, summed over users.
-///
-/// An entry that is no more is told once, without calls and with zeroes; when it comes
-/// back it counts from zero, and nobody knows what went uncounted meanwhile.
-///
-/// `exec_ms` is a lower bound of what its callers felt: commits, waits while
-/// parsing and cancelled executions are not in it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StatementCounters {
-    /// When they were read.
-    pub at: Timestamp,
-    /// The database.
-    pub database: Oid,
-    /// The server's id of the statement.
-    pub query_id: QueryId,
-    /// Completed executions; none where the entry is no more: evicted, or reset.
-    pub calls: Option<i64>,
-    /// Execution time in milliseconds.
-    pub exec_ms: f64,
-    /// Rows returned or affected.
-    pub rows: i64,
-    /// Blocks found in shared buffers.
-    pub blocks_hit: i64,
-    /// Blocks read into them.
-    pub blocks_read: i64,
-    /// Bytes of WAL written.
-    pub wal_bytes: i64,
-}
-
 /// A statement as it is kept: normalised, without literals.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StatementText {

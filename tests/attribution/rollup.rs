@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use pgjam::attribution::finding::{Diagnosis, Verdict};
+use pgjam::attribution::finding::{Diagnosis, Finding, Verdict};
 use pgjam::attribution::{Charged, Rollup};
 use pgjam::graph::view::Vocabulary;
 use pgjam::names::{Names, Statements};
-use pgjam::recording::{Account, Event, Recording, RolledUp};
-use pgjam::sample::Counters;
+use pgjam::pg::{Oid, QueryId};
+use pgjam::recording::{Account, Entry, Event, Limits, Recording, Retention, RolledUp, Writer};
+use pgjam::sample::{Counters, Server, StatementCounters};
 use pgjam::system::Naming;
-use pgjam::time::Span;
+use pgjam::time::{Span, Timestamp};
 
 use crate::simulator::World;
 use crate::story::{DECIDE, decision, finding_about, quiet_guilty, world};
@@ -241,4 +242,115 @@ fn a_watch_of_which_the_older_half_is_rolled_up_knows_who_was_there_before() {
             .iter()
             .all(|event| event.label != "decision")
     );
+}
+
+/// Twelve hours of minutes as those of the story: in the second half the culprit is there.
+fn half_a_day(watched: &Watched, start: Timestamp) -> Vec<RolledUp> {
+    let mut counted: BTreeMap<(Oid, QueryId), i64> = BTreeMap::new();
+    let calls_before = |place: usize, row: &StatementCounters| {
+        let earlier = watched.minutes[..place].iter().rev();
+        let mut told = earlier.flat_map(|one| &one.counters);
+        let told = told.find(|told| (told.database, told.query_id) == (row.database, row.query_id));
+        told.and_then(|told| told.calls).unwrap_or(0)
+    };
+    let minute = |number: usize| {
+        let place = if number < 360 { 1 } else { 7 } + number % 4;
+        let from = &watched.minutes[place];
+        let minutes = |number: usize| Span::from_secs(60 * i64::try_from(number).unwrap());
+        let (at, until) = (start + minutes(number), start + minutes(number + 1));
+        let counters = from.counters.iter().map(|row| {
+            let calls = counted.entry((row.database, row.query_id)).or_default();
+            *calls += row.calls.unwrap() - calls_before(place, row);
+            StatementCounters {
+                at: until,
+                calls: Some(*calls),
+                exec_ms: 0.0,
+                rows: 0,
+                blocks_hit: 0,
+                blocks_read: 0,
+                wal_bytes: 0,
+                ..*row
+            }
+        });
+        let counters = counters.collect();
+        let mut rolled = from.clone();
+        rolled.cells.iter_mut().for_each(|cell| cell.at = at);
+        (rolled.minute.at, rolled.minute.until) = (at, until);
+        rolled.minute.counted = Some(until);
+        RolledUp { counters, ..rolled }
+    };
+    (0..720).map(minute).collect()
+}
+
+/// Reads minutes back from a recording that has no room for them: by the hour.
+fn by_the_hour(server: &Server, minutes: &[RolledUp]) -> Vec<RolledUp> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = Writer::create(folder.path(), server).unwrap();
+    for minute in minutes {
+        writer.take(Entry::Minute(Box::new(minute.clone())));
+    }
+    writer.take(Entry::Limits(Limits {
+        retention: Retention {
+            minutes_bytes: Some(0),
+            ..Retention::default()
+        },
+        ..Limits::default()
+    }));
+    writer.take(Entry::Counters(Counters {
+        at: minutes[0].minute.at + Span::from_secs(172_800),
+        rows: Vec::new(),
+    }));
+    writer.seal().unwrap();
+    while writer.upkeep() {}
+    Recording::open(folder.path()).unwrap().minutes
+}
+
+#[test]
+fn what_is_concluded_from_hours_is_what_their_minutes_say() {
+    const DAY: i64 = 86_400_000_000;
+    let watched = long_story();
+    let begun = watched.minutes[0].minute.at.as_micros();
+    let start = Timestamp::from_micros(begun.div_euclid(DAY) * DAY);
+    let minutes = half_a_day(&watched, start);
+    let hours = by_the_hour(&watched.recording.server, &minutes);
+    assert_eq!((minutes.len(), hours.len()), (720, 12));
+    let concluded = |minutes: Vec<RolledUp>| {
+        conclude(&Recording {
+            snapshots: Vec::new(),
+            counters: Vec::new(),
+            minutes,
+            events: vec![Event {
+                at: start + Span::from_secs(6 * 3_600),
+                kind: Event::ONBOARDED.into(),
+                label: "sync-12".into(),
+                detail: None,
+            }],
+            ..watched.recording.clone()
+        })
+    };
+    let (minutes, hours) = (concluded(minutes), concluded(hours));
+    println!(
+        "by the minute\n{}by the hour\n{}",
+        told(&minutes),
+        told(&hours)
+    );
+    let found = |diagnosis| finding_about(diagnosis, DECIDE, "sync-12").clone();
+    let (by_minute, by_hour) = (found(&minutes), found(&hours));
+    assert_eq!(by_hour.verdict, Verdict::Proved);
+    assert_eq!(by_hour.verdict, by_minute.verdict);
+    assert_eq!(by_hour.victim, by_minute.victim);
+    let words = |Finding { cause, .. }: &Finding| {
+        let state = cause.dominant_state().map(|(state, _)| state.to_owned());
+        (
+            cause.class,
+            cause.basis,
+            cause.table.clone(),
+            cause.lock.clone(),
+            state,
+        )
+    };
+    assert_eq!(words(&by_hour), words(&by_minute));
+    let delta = |finding: &Finding| finding.growth.as_ref().unwrap().delta_ms;
+    let off = delta(&by_hour) / delta(&by_minute) - 1.0;
+    assert!(off.abs() < 0.01, "{off}");
 }

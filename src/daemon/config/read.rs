@@ -148,6 +148,8 @@ fn shared(table: &Table<'_, '_>, settings: &mut Settings) {
         raw_age,
         rollup_bytes,
         rollup_age,
+        minutes_bytes,
+        hours_bytes,
     } = &mut settings.retention;
     let bytes = |key, size: &mut Bytes| *size = table.parsed(key, str::parse).unwrap_or(*size);
     let age = |key, age: &mut Age| *age = table.parsed(key, str::parse).unwrap_or(*age);
@@ -155,6 +157,8 @@ fn shared(table: &Table<'_, '_>, settings: &mut Settings) {
     age("raw_age", raw_age);
     bytes("rollup_bytes", rollup_bytes);
     age("rollup_age", rollup_age);
+    bytes("minutes_bytes", minutes_bytes);
+    bytes("hours_bytes", hours_bytes);
     bytes("memory", &mut settings.memory);
     if settings.memory < Bytes::from_mib(8) {
         table.complain("memory", "must be at least 8MiB");

@@ -35,6 +35,8 @@ fn a_server_takes_what_it_does_not_say_from_the_defaults() {
         to = "elsewhere"
         budget = "1%"
         raw_age = "1d"
+        minutes_bytes = "100MiB"
+        hours_bytes = "50MiB"
         [servers.far]
         dsn = "host=db9"
         to = "/mnt/far"
@@ -51,6 +53,14 @@ fn a_server_takes_what_it_does_not_say_from_the_defaults() {
     assert_eq!(test.to, Path::new("/data/elsewhere"));
     assert!((test.budget - 0.01).abs() < 1e-12);
     assert_eq!(test.retention.raw_age, Age::from_days(1));
+    let in_detail = |server: &super::Settings| {
+        let kept = server.retention;
+        (kept.minutes_bytes, kept.hours_bytes)
+    };
+    let [minutes, hours] = [100, 50].map(Bytes::from_mib);
+    assert_eq!(in_detail(test), (minutes, hours));
+    let [minutes, hours] = [24, 12].map(Bytes::from_mib);
+    assert_eq!(in_detail(prod), (minutes, hours));
     let far = config.server("far").unwrap();
     assert_eq!(far.to, Path::new("/mnt/far"));
     let by_need = Need {
