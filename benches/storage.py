@@ -29,7 +29,7 @@ with tempfile.TemporaryDirectory() as made:
             f"read_parquet('{files}', hive_partitioning = false){order}"
         )
         # Times as microseconds and lists as text, which is the least that SQLite takes for them.
-        columns = engine.execute(f"DESCRIBE {table}").fetchall()
+        columns = engine.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()
         taken = {
             "TIMESTAMP WITH TIME ZONE": 'epoch_us("{}")',
             "VARCHAR[]": 'CAST("{}" AS VARCHAR)',

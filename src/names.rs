@@ -236,10 +236,19 @@ impl Statements {
 
     /// Takes one more row.
     pub fn learn(&mut self, row: &StatementText) {
-        self.by_id.entry(row.id).or_insert_with(|| Statement {
-            id: row.id,
-            parsed: row.parsed,
-            ..statement::read(row.text.as_bytes())
+        self.by_id.entry(row.id).or_insert_with(|| {
+            let read = statement::read(row.text.as_bytes());
+            let is_as_it_came = read.text == row.text;
+            Statement {
+                id: row.id,
+                parsed: row.parsed,
+                text: if is_as_it_came {
+                    Arc::clone(&row.text)
+                } else {
+                    read.text
+                },
+                ..read
+            }
         });
         if let Some(query_id) = row.query_id {
             let known = self.query_ids.entry(row.id).or_default();

@@ -144,7 +144,7 @@ fn in_short(variant: Variant) -> Rollout {
             wave_2: Duration::from_secs(1),
             wave_3: Duration::from_secs(5),
         },
-        keep_schema: false,
+        ..Rollout::default()
     }
 }
 

@@ -20,6 +20,9 @@ use crate::time::Timestamp;
 /// So much is remembered of what systems do while a watch has no end.
 const MOST_KNOWN: usize = 10_000;
 
+/// So many statements are told apart in one transaction: it may go on for days.
+const MOST_IN_TRANSACTION: usize = 256;
+
 /// The statements seen in each transaction and of each system.
 #[derive(Debug, Default)]
 pub(super) struct History {
@@ -50,9 +53,7 @@ impl History {
                     .transactions
                     .entry((session.backend(), xact_start))
                     .or_default();
-                if !seen.contains(&statement) {
-                    seen.push(statement);
-                }
+                remember(seen, statement);
             }
             if let Some(system) = naming.name(session, names) {
                 *self
@@ -141,5 +142,29 @@ impl History {
             .or_else(|| lately(&may))
             .or(root.statement)?;
         Some((inferred, Basis::Inferred))
+    }
+}
+
+/// Takes note of a statement of a transaction; of very many the first are forgotten.
+fn remember(seen: &mut Vec<StatementId>, statement: StatementId) {
+    if seen.contains(&statement) {
+        return;
+    }
+    if seen.len() >= MOST_IN_TRANSACTION {
+        seen.remove(0);
+    }
+    seen.push(statement);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_that_goes_on_for_days_takes_a_bounded_room() {
+        let mut seen = Vec::new();
+        (0..100_000).for_each(|id| remember(&mut seen, StatementId(id)));
+        assert!(seen.capacity() <= 2 * MOST_IN_TRANSACTION);
+        assert_eq!(seen.last(), Some(&StatementId(99_999)));
     }
 }

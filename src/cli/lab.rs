@@ -57,6 +57,7 @@ pub(super) fn run(args: &LabArgs, screen: &Screen) -> Done {
         phases: Phases::default().scaled(args.scale),
         // A throw-away server goes as a whole.
         keep_schema: throw_away.is_some(),
+        ..Rollout::default()
     };
     let target = Target::resolve(Some(&dsn), &Environment::from_process())?;
     let running = rollout.start(&client_config(&dsn)?, &truth)?;

@@ -23,7 +23,7 @@ use postgres::Config;
 use super::cleanup::{self, Undo};
 use super::truth::{Onboarding, Phase, Row, Writer, wall_clock};
 use super::worker::{Halt, Ledger, Worker};
-use super::workload::{Arrivals, System, counters, systems};
+use super::workload::{Arrivals, CALL, System, counters, systems};
 use super::{LabError, schema};
 use crate::time::Span;
 
@@ -98,7 +98,7 @@ impl Phases {
 }
 
 /// What to run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Rollout {
     /// Equal seeds, equal arrivals.
     pub seed: u64,
@@ -106,8 +106,22 @@ pub struct Rollout {
     pub variant: Variant,
     /// For how long.
     pub phases: Phases,
+    /// How long the careless system is away inside its transaction.
+    pub call: Duration,
     /// Leave the schema `pgjam_lab` in place at the end.
     pub keep_schema: bool,
+}
+
+impl Default for Rollout {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            variant: Variant::default(),
+            phases: Phases::default(),
+            call: CALL,
+            keep_schema: false,
+        }
+    }
 }
 
 /// Where a run stands.
@@ -142,7 +156,7 @@ impl Rollout {
     /// When the database cannot be reached or refuses, has a schema `pgjam_lab` that no
     /// lab made, or the truth cannot be written.
     pub fn start(&self, target: &Config, truth: &Path) -> Result<Running, LabError> {
-        let systems = systems(self.variant, self.seed);
+        let systems = systems(self.variant, self.seed, self.call);
         let writer = Writer::create(truth)?;
         let mut config = target.clone();
         config.connect_timeout(Duration::from_secs(10));

@@ -16,8 +16,8 @@ use super::rollout::Variant;
 /// Counters that everybody shares in the story.
 const SHARED_COUNTERS: u32 = 5;
 
-/// How long the one careless system is away inside its transaction.
-const CALL: Duration = Duration::from_millis(50);
+/// How long the one careless system is away inside its transaction, in the story.
+pub(super) const CALL: Duration = Duration::from_millis(50);
 
 /// How long the systems of one wave take to arrive, in seconds.
 const STAGGER: f64 = 0.8;
@@ -124,7 +124,7 @@ const REPORTING: &[Step] = &[
 ];
 
 /// Lists who takes part, in order of arrival.
-pub(super) fn systems(variant: Variant, seed: u64) -> Vec<System> {
+pub(super) fn systems(variant: Variant, seed: u64, call: Duration) -> Vec<System> {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut systems = vec![System {
         name: "decision".to_owned(),
@@ -167,7 +167,7 @@ pub(super) fn systems(variant: Variant, seed: u64) -> Vec<System> {
         careless.rate = 23.0;
         careless.connections = 4;
         careless.counts_every = 1;
-        careless.call = (variant == Variant::Story).then_some(CALL);
+        careless.call = (variant == Variant::Story).then_some(call);
     }
     systems.sort_by_key(|system| (system.wave, system.delay));
     systems
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn the_careless_system_is_the_quietest_of_its_wave() {
-        let systems = systems(Variant::Story, 1);
+        let systems = systems(Variant::Story, 1, CALL);
         let careless: Vec<_> = systems
             .iter()
             .filter(|system| system.call.is_some())
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_transaction_writes_one_counter_at_most() {
-        for system in systems(Variant::Story, 1) {
+        for system in systems(Variant::Story, 1, CALL) {
             let writes = system
                 .steps
                 .iter()
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn nobody_shares_a_counter_in_the_quiet_variant() {
-        let systems = systems(Variant::Quiet, 1);
+        let systems = systems(Variant::Quiet, 1, CALL);
         let connections: u32 = systems.iter().map(|system| system.connections).sum();
         assert_eq!(counters(Variant::Quiet, &systems), connections);
         assert!(systems.iter().all(|system| system.call.is_none()));

@@ -6,17 +6,20 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array, RecordBatch};
 use arrow_schema::{FieldRef, Schema};
-use arrow_select::interleave::interleave_record_batch;
+use arrow_select::interleave::interleave;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::arrow_writer::{
+    ArrowRowGroupWriterFactory, ArrowWriterOptions, compute_leaves,
+};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::statistics::Statistics;
+use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 use serde::{Deserialize, Serialize};
 
@@ -41,8 +44,15 @@ pub(super) const MANIFEST: &str = "recording.json";
 /// So many rows at once are put in their order and packed.
 const PIECE: usize = 1_024;
 
-/// So many rows make a page.
-const PAGE: usize = 8_192;
+/// So many rows make a page: what is alike lies far apart in some columns, and is only found within
+/// one.
+const PAGE: usize = 16_384;
+
+/// … or so many bytes, and a dictionary that has as many takes no more words.
+const PAGE_BYTES: usize = 128 << 10;
+
+/// How hard a part is compressed that stays for an hour.
+pub(super) const LEVEL: i32 = 9;
 
 /// What is in [`MANIFEST`].
 #[derive(Debug, Serialize, Deserialize)]
@@ -88,59 +98,78 @@ pub(super) fn cannot_encode<R: Row>(error: &dyn std::error::Error) -> RecordingE
 }
 
 /// Rows on their way into one Parquet file, a row group at a time.
+///
+/// Of a row group one column after the other is packed: a compressor takes many times the memory
+/// of what it packs, and all at once they would be most of what a watch takes.
 pub(super) struct Groups<R, W: Write + Send> {
-    writer: ArrowWriter<W>,
+    file: SerializedFileWriter<W>,
+    columns: ArrowRowGroupWriterFactory,
     rows: PhantomData<R>,
 }
 
 impl<R: Row, W: Write + Send> Groups<R, W> {
-    /// Begins a file.
-    pub(super) fn new(file: W) -> Result<Self, RecordingError> {
-        let begin = || -> Result<ArrowWriter<W>, ParquetError> {
+    /// Begins a file that is compressed so hard.
+    pub(super) fn new(file: W, level: i32) -> Result<Self, RecordingError> {
+        let begin = || -> Result<_, ParquetError> {
             let options = ArrowWriterOptions::new()
-                .with_properties(properties::<R>()?)
+                .with_properties(properties::<R>(level)?)
                 // Parquet's own types say it all; arrow's beside them take a kilobyte a file.
                 .with_skip_arrow_metadata(true);
             let schema = Arc::new(Schema::new(fields::<R>()));
-            ArrowWriter::try_new_with_options(file, schema, options)
+            ArrowWriter::try_new_with_options(file, schema, options)?.into_serialized_writer()
         };
-        let writer = begin().map_err(|error| cannot_encode::<R>(&error))?;
+        let (file, columns) = begin().map_err(|error| cannot_encode::<R>(&error))?;
         let rows = PhantomData;
-        Ok(Self { writer, rows })
+        Ok(Self {
+            file,
+            columns,
+            rows,
+        })
     }
 
     /// Writes one row group.
     pub(super) fn write(&mut self, batches: &[RecordBatch]) -> Result<(), RecordingError> {
         let mut write = || -> Result<(), Box<dyn std::error::Error>> {
             let order = order::of::<R>(batches)?;
-            let batches: Vec<&RecordBatch> = batches.iter().collect();
-            for piece in order.chunks(PIECE) {
-                self.writer
-                    .write(&interleave_record_batch(&batches, piece)?)?;
+            let number = self.file.flushed_row_groups().len();
+            let writers = self.columns.create_column_writers(number)?;
+            let mut group = self.file.next_row_group()?;
+            // No column is a structure, so each has one writer.
+            for (number, (field, mut writer)) in fields::<R>().iter().zip(writers).enumerate() {
+                let columns = batches.iter().map(|batch| batch.column(number).as_ref());
+                let columns: Vec<&dyn Array> = columns.collect();
+                for piece in order.chunks(PIECE) {
+                    let leaves = compute_leaves(field, &interleave(&columns, piece)?)?;
+                    leaves.iter().try_for_each(|leaf| writer.write(leaf))?;
+                }
+                writer.close()?.append_to_row_group(&mut group)?;
             }
-            Ok(self.writer.flush()?)
+            group.close()?;
+            Ok(())
         };
         write().map_err(|error| cannot_encode::<R>(&*error))
     }
 
     /// Ends the file.
     pub(super) fn finish(self) -> Result<W, RecordingError> {
-        let ended = self.writer.into_inner();
+        let ended = self.file.into_inner();
         ended.map_err(|error| cannot_encode::<R>(&error))
     }
 }
 
 /// Says how a table's columns are packed.
-fn properties<R: Row>() -> Result<WriterProperties, ParquetError> {
+fn properties<R: Row>(level: i32) -> Result<WriterProperties, ParquetError> {
     let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(9)?))
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(level)?))
         // An engine that looks for a time passes over row groups; other bounds cost more than
         // they give.
         .set_statistics_enabled(EnabledStatistics::None)
         .set_column_statistics_enabled("at".into(), EnabledStatistics::Chunk)
         .set_offset_index_disabled(true)
         // Each column's compressor takes many times the memory of a page.
-        .set_data_page_row_count_limit(PAGE);
+        .set_data_page_row_count_limit(PAGE)
+        .set_data_page_size_limit(PAGE_BYTES)
+        .set_dictionary_page_size_limit(PAGE_BYTES);
     for column in R::columns() {
         if let Some(encoding) = column.packing {
             let path = ColumnPath::from(column.field.name().as_str());
@@ -154,7 +183,7 @@ fn properties<R: Row>() -> Result<WriterProperties, ParquetError> {
 
 /// Turns rows into the bytes of one Parquet file.
 pub(super) fn encode<R: Row>(rows: &[&R]) -> Result<Vec<u8>, RecordingError> {
-    let mut groups = Groups::<R, _>::new(Vec::new())?;
+    let mut groups = Groups::<R, _>::new(Vec::new(), LEVEL)?;
     groups.write(&[batch(rows)?])?;
     groups.finish()
 }

@@ -24,11 +24,14 @@ use super::window::Window;
 /// Where new parts are made, beside the tables.
 pub(super) const ASIDE: &str = ".merging";
 
-/// So many rows make a row group.
-const GROUP: usize = 32_768;
+/// How hard a part is compressed that stays: three times the work of the parts that it is made of.
+const LEVEL: i32 = 15;
+
+/// So many rows make a row group: in 128 KiB of a column the compressor looks the closest.
+const GROUP: usize = 16_384;
 
 /// So many bytes do.
-const GROUP_BYTES: usize = 6 << 20;
+const GROUP_BYTES: usize = 4 << 20;
 
 /// A merge on its way, whatever its rows are.
 pub(super) trait Merging: fmt::Debug + Send {
@@ -134,7 +137,7 @@ impl<R: Row> Replacement<R> {
             part,
             files: partition::entries(partition),
             batches: Vec::new(),
-            groups: Groups::new(file)?,
+            groups: Groups::new(file, LEVEL)?,
         })
     }
 

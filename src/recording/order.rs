@@ -1,10 +1,8 @@
 //! The order in which rows lie in a part.
 
-use std::sync::Arc;
-
-use arrow_array::{ArrayRef, RecordBatch, UInt64Array};
-use arrow_ord::sort::{SortColumn, lexsort_to_indices};
-use arrow_schema::ArrowError;
+use arrow_array::RecordBatch;
+use arrow_ord::ord::{DynComparator, make_comparator};
+use arrow_schema::{ArrowError, SortOptions};
 use arrow_select::concat::concat;
 
 use super::rows::Row;
@@ -13,11 +11,7 @@ use super::rows::Row;
 ///
 /// Rows of which none goes before the other stay as they came.
 pub(super) fn of<R: Row>(batches: &[RecordBatch]) -> Result<Vec<(usize, usize)>, ArrowError> {
-    let places = batches.iter().enumerate();
-    let places =
-        places.flat_map(|(number, batch)| (0..batch.num_rows()).map(move |row| (number, row)));
-    let places: Vec<(usize, usize)> = places.collect();
-    let mut columns = Vec::new();
+    let mut columns: Vec<DynComparator> = Vec::new();
     for name in R::ORDER {
         let pieces = batches
             .iter()
@@ -25,23 +19,18 @@ pub(super) fn of<R: Row>(batches: &[RecordBatch]) -> Result<Vec<(usize, usize)>,
         let pieces: Vec<_> = pieces.map(AsRef::as_ref).collect();
         // Texts and names have no time.
         if !pieces.is_empty() {
-            columns.push(sorted_by(concat(&pieces)?));
+            let values = concat(&pieces)?;
+            columns.push(make_comparator(&values, &values, SortOptions::default())?);
         }
     }
-    columns.push(sorted_by(Arc::new(UInt64Array::from_iter_values(
-        0..places.len() as u64,
-    ))));
-    let order = lexsort_to_indices(&columns, None)?;
-    Ok(order
-        .values()
-        .iter()
-        .map(|&place| places[place as usize])
-        .collect())
-}
-
-fn sorted_by(values: ArrayRef) -> SortColumn {
-    SortColumn {
-        values,
-        options: None,
-    }
+    let batches = batches.iter().enumerate();
+    let places =
+        batches.flat_map(|(number, batch)| (0..batch.num_rows()).map(move |row| (number, row)));
+    let mut places: Vec<(usize, (usize, usize))> = places.enumerate().collect();
+    places.sort_unstable_by(|(a, _), (b, _)| {
+        let mut orders = columns.iter().map(|compare| compare(*a, *b));
+        let first = orders.find(|order| order.is_ne());
+        first.unwrap_or_else(|| a.cmp(b))
+    });
+    Ok(places.into_iter().map(|(_, place)| place).collect())
 }

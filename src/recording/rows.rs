@@ -76,11 +76,18 @@ pub(super) mod kind {
         (kind, Some(Encoding::BYTE_STREAM_SPLIT))
     }
 
+    /// What stays the same for some rows, or comes again in the same sequence: the compressor finds
+    /// that in whole bytes, and a dictionary's bits would hide it.
+    pub(in super::super) const fn again(kind: DataType) -> Kind {
+        let packing = match kind {
+            DataType::Utf8 => Encoding::DELTA_LENGTH_BYTE_ARRAY,
+            _ => Encoding::PLAIN,
+        };
+        (kind, Some(packing))
+    }
+
     /// A span in microseconds.
     pub(in super::super) const SPAN: Kind = noisy(DataType::Int64);
-
-    /// Words that begin as the one before.
-    pub(in super::super) const ALIKE: Kind = (DataType::Utf8, Some(Encoding::DELTA_BYTE_ARRAY));
 
     /// A time that many rows share.
     pub(in super::super) fn time() -> Kind {
@@ -88,6 +95,11 @@ pub(super) mod kind {
             TimeUnit::Microsecond,
             Some("UTC".into()),
         ))
+    }
+
+    /// The times of a sequence of ticks, of which there are many in a part.
+    pub(in super::super) fn ticks() -> Kind {
+        again(time().0)
     }
 
     /// A time that no two rows share.
@@ -210,10 +222,10 @@ macro_rules! table {
             const TABLE: &'static str = $name;
             fn columns() -> Vec<Column> {
                 use arrow_schema::DataType::{Boolean, Float64, Int16, Int32, Int64, UInt32, UInt64, Utf8};
-                use crate::recording::rows::kind::{self, ALIKE, SPAN, few, growing, noisy};
+                use crate::recording::rows::kind::{self, SPAN, again, few, growing, noisy};
                 // Not every table has a column of every kind.
                 let _ = (Boolean, Float64, Int16, Int32, Int64, UInt32, UInt64, Utf8);
-                let _ = (kind::time, ALIKE, SPAN, few, growing, noisy);
+                let _ = (kind::time, SPAN, again, few, growing, noisy);
                 vec![$(Column::new(stringify!($column), $kind, table!(@ $($null)?))),*]
             }
             fn at(&self) -> Option<Timestamp> {
@@ -261,32 +273,40 @@ table! { PerMinute<StatementCounters>, "minute_counters", |row| Some(row.0.at), 
 }
 
 macro_rules! charges {
-    ($row:ty, $name:literal) => {
+    ($row:ty, $name:literal, $at:expr, $spent:expr, $order:expr) => {
         table! { $row, $name, |row| Some(row.0.at), [
-            at: kind::time(); database: few(UInt32), null; statement: few(UInt64), null;
+            at: $at; database: few(UInt32), null; statement: few(UInt64), null;
             system: few(Utf8), null; class: few(Utf8); table_name: few(Utf8), null; held_table: few(Utf8), null;
             basis: few(Utf8), null; lock_type: few(Utf8), null; lock_mode: few(Utf8), null;
             blocker: few(Utf8); blocker_system: few(Utf8), null; blocker_gid: few(Utf8), null;
             blocker_state: few(Utf8), null; blocker_statement: few(UInt64), null;
             blocker_basis: few(Utf8), null; through_system: few(Utf8), null;
-            through_statement: few(UInt64), null; spent_us: SPAN; ticks: few(UInt32);
+            through_statement: few(UInt64), null; spent_us: $spent; ticks: few(UInt32);
             waited_us: SPAN, null;
         ]
-    const ORDER: &[&str] = &["database", "statement", "system", "class", "table_name", "held_table", "basis", "lock_type", "lock_mode", "blocker", "blocker_system", "blocker_gid", "blocker_state", "blocker_statement", "blocker_basis", "through_system", "through_statement", "at"];
+            const ORDER: &[&str] = &$order;
         }
     };
 }
 
-charges! { PerTick<Charge>, "charges" }
+// Who waits behind the same blocker at one tick is charged alike.
+charges! { PerTick<Charge>, "charges", kind::ticks(), again(Int64), [
+    "class", "lock_type", "lock_mode", "table_name", "held_table", "blocker", "blocker_system",
+    "blocker_gid", "at", "database", "statement", "system",
+] }
 
-charges! { PerMinute<Charge>, "cells" }
+charges! { PerMinute<Charge>, "cells", kind::time(), SPAN, [
+    "database", "statement", "system", "class", "table_name", "held_table", "basis", "lock_type",
+    "lock_mode", "blocker", "blocker_system", "blocker_gid", "blocker_state", "blocker_statement",
+    "blocker_basis", "through_system", "through_statement", "at",
+] }
 
 table! { Edge, "edges", |row| Some(row.at), [
-    at: kind::time(); waiter: few(Int32); blocker: few(Int32), null; gid: few(Utf8), null;
+    at: kind::ticks(); waiter: again(Int32); blocker: few(Int32), null; gid: few(Utf8), null;
     owner: few(Utf8), null; kind: few(Utf8); certainty: few(Utf8), null; lock_type: few(Utf8), null;
     lock_mode: few(Utf8), null; table_name: few(Utf8), null;
 ]
-    const ORDER: &[&str] = &["kind", "lock_type", "lock_mode", "table_name", "certainty", "waiter", "at"];
+    const ORDER: &[&str] = &["kind", "lock_type", "lock_mode", "table_name", "at", "blocker", "waiter"];
 }
 
 table! { Minute, "minutes", |row| Some(row.at), [

@@ -4,8 +4,8 @@
 //!   has lasted at the tick, `query_us` how long before that the statement began, `xact_us` how
 //!   long before the statement the transaction did, `wait_us` how long the wait has lasted. Where
 //!   the time is missing that a span counts back from, it counts from the tick.
-//! - Rows lie by what they say, then by backend, then by time, so that what stays the same from
-//!   row to row takes no room. A tick's own order is by pid, and by owner and target.
+//! - Rows lie by the kind of thing they say, then by backend, then by time, so that what stays the
+//!   same from row to row takes no room. A tick's own order is by pid, and by owner and target.
 //! - Version 0 had `state_change`, `query_start`, `xact_start` and `waitstart` instead.
 
 use serde::{Deserialize, Serialize};
@@ -111,16 +111,16 @@ const fn before(to: Timestamp, span: i64) -> Timestamp {
 }
 
 table! { SessionRow, "sessions", |row| Some(row.at), [
-    at: kind::time(); pid: few(Int32); backend_start: kind::time(); leader_pid: few(Int32), null;
+    at: kind::ticks(); pid: few(Int32); backend_start: kind::time(); leader_pid: few(Int32), null;
     backend_type: few(Utf8); database: few(UInt32), null; role: few(UInt32), null;
     application_name: few(Utf8); client_addr: few(Utf8), null; state: few(Utf8);
     wait_event_type: few(Utf8), null; wait_event: few(Utf8), null; query_id: few(Int64), null;
     statement: few(UInt64), null; tags: few(Utf8), null; state_us: SPAN, null;
-    query_us: SPAN, null; xact_us: SPAN, null; backend_xid: growing(UInt32), null;
-    backend_xmin: growing(UInt32), null;
+    query_us: SPAN, null; xact_us: again(Int64), null; backend_xid: again(UInt32), null;
+    backend_xmin: again(UInt32), null;
 ]
     const BEFORE: &[&str] = &["state_change", "query_start", "xact_start"];
-    const ORDER: &[&str] = &["backend_type", "database", "state", "statement", "wait_event", "pid", "backend_start", "at"];
+    const ORDER: &[&str] = &["backend_type", "state", "pid", "backend_start", "statement", "at"];
     fn renewed(self) -> Self {
         let (session, at) = (&self.session, self.at);
         let times = [session.state_change, session.query_start, session.xact_start];
@@ -132,14 +132,14 @@ table! { SessionRow, "sessions", |row| Some(row.at), [
 }
 
 table! { LockRow, "locks", |row| Some(row.at), [
-    at: kind::time(); owner: ALIKE; pid: few(Int32), null; locktype: few(Utf8);
-    database: few(UInt32), null; relation: few(UInt32), null; page: few(Int32), null;
-    tuple: few(Int16), null; virtualxid: few(Utf8), null; transactionid: growing(UInt32), null;
+    at: kind::ticks(); owner: again(Utf8); pid: again(Int32), null; locktype: few(Utf8);
+    database: few(UInt32), null; relation: few(UInt32), null; page: again(Int32), null;
+    tuple: again(Int16), null; virtualxid: few(Utf8), null; transactionid: again(UInt32), null;
     classid: few(UInt32), null; objid: few(UInt32), null; objsubid: few(Int16), null;
     mode: few(Utf8); granted: few(Boolean); fastpath: few(Boolean); wait_us: SPAN, null;
 ]
     const BEFORE: &[&str] = &["waitstart"];
-    const ORDER: &[&str] = &["locktype", "mode", "granted", "relation", "pid", "at"];
+    const ORDER: &[&str] = &["locktype", "mode", "granted", "pid", "relation", "at"];
     fn renewed(self) -> Self {
         if self.lock.waitstart.is_none() {
             return self;

@@ -194,7 +194,7 @@ pub(super) fn seal<R: Row>(segment: &Path) -> Result<(), RecordingError> {
             conformed.filter(|all| !all.is_empty())
         });
         if let Some(batches) = batches {
-            let mut groups = Groups::<R, _>::new(Vec::new())?;
+            let mut groups = Groups::<R, _>::new(Vec::new(), format::LEVEL)?;
             groups.write(&batches)?;
             drop(batches);
             super::files::write_whole(&part, &groups.finish()?)?;

@@ -44,6 +44,8 @@ struct Peak {
     all: f64,
     /// What is the program's own, as it was seen.
     own: f64,
+    /// What of files is in memory, the program's own before all, as it was seen.
+    files: f64,
 }
 
 /// What a watch came to.
@@ -51,8 +53,9 @@ struct Peak {
 pub(crate) struct Told {
     /// The most memory that was resident, in MiB; of a debug build with the text of a release build.
     pub(crate) peak: f64,
-    /// Of it, what is no file that is mapped into memory.
+    /// The most of what is no file that is mapped into memory, and of what is.
     pub(crate) own: f64,
+    pub(crate) files: f64,
     pub(crate) looks: usize,
     /// Active sessions, on average.
     pub(crate) active: f64,
@@ -116,6 +119,7 @@ impl Watch {
                 peak.all
             },
             own: peak.own,
+            files: peak.files,
             looks,
             active: active.sum::<usize>() as f64 / looks as f64,
             statements: texts.len(),
@@ -130,12 +134,13 @@ impl Told {
         let Self {
             peak,
             own,
+            files,
             looks,
             active,
             ..
         } = self;
         println!(
-            "{about}: {peak:.1} MiB at most, {own:.1} MiB of it its own; \
+            "{about}: {peak:.1} MiB at most, {own:.1} MiB of its own and {files:.1} MiB of files; \
              {looks} looks at {active:.0} active sessions"
         );
     }
@@ -144,21 +149,23 @@ impl Told {
 /// Looks at a process until it has ended.
 fn follow(pid: u32) -> Peak {
     let mut peak = Peak::default();
-    while let Some([all, own]) = memory(pid) {
+    while let Some([all, own, files]) = memory(pid) {
         peak.all = all;
         peak.own = peak.own.max(own);
+        peak.files = peak.files.max(files);
         std::thread::sleep(Duration::from_millis(5));
     }
     peak
 }
 
-/// Reads the peak of what is resident, and the anonymous part of it now; none once it has ended.
-fn memory(pid: u32) -> Option<[f64; 2]> {
+/// Reads the peak of what is resident, and now the anonymous part of it and that of files; none once
+/// it has ended.
+fn memory(pid: u32) -> Option<[f64; 3]> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let mib = |key: &str| -> Option<f64> {
         let line = text.lines().find_map(|line| line.strip_prefix(key))?;
         let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
         Some(kib / 1024.0)
     };
-    Some([mib("VmHWM:")?, mib("RssAnon:")?])
+    Some([mib("VmHWM:")?, mib("RssAnon:")?, mib("RssFile:")?])
 }

@@ -14,8 +14,9 @@ use crate::system::Naming;
 
 /// So many bytes of texts are kept.
 const BYTES: usize = 4 << 20;
-/// So many texts are kept: each costs some bytes beside its own.
-const TEXTS: usize = 16_384;
+/// So many texts are kept: each costs some bytes beside its own. More than a watch remembers to
+/// have told, or one that it does not tell again would be missing.
+const TEXTS: usize = 12_288;
 /// So many readings of texts are held for charges.
 const READINGS: usize = 2_048;
 /// So many texts are read at one look beside those of who waits.
@@ -102,6 +103,8 @@ impl Words {
                 self.dropped_texts += 1;
             }
         }
+        // Places of what was removed count as taken, and would let the table double.
+        self.texts = std::mem::take(&mut self.texts).into_iter().collect();
     }
 
     pub(in crate::daemon) fn name(&mut self, name: &Name) {
