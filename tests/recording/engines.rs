@@ -14,7 +14,7 @@ use crate::engine::{python, said};
 /// for, what they took, losses by kind, and whose fault the time was.
 ///
 /// As in a report, the time between two looks at the counters is what the ticks in it saw, for the
-/// little that they do not cover as well.
+/// little that they do not cover as well; where they cover less than half of it nothing is said.
 const FIGURES: &str = r#"
 import json
 import sys
@@ -37,6 +37,8 @@ def tell(sums, looks, ticks, losses, charges):
         piece = bisect_right(looks, at) - 1
         if 0 <= piece < len(pieces):
             begin, end = pieces[piece]
+            if watched[piece] <= (end - begin) / 2:
+                continue
             seconds[tuple(names)] += spent * (end - begin) / watched[piece] / 1e6
     [missed, span_us, server_us] = map(int, sums)
     print(json.dumps({
