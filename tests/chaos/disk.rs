@@ -1,17 +1,15 @@
 //! What happens to the folder that the recording goes into.
 
-use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use parquet::file::reader::{FileReader as _, SerializedFileReader};
-use parquet::record::Field;
 use pgjam::recording::Recording;
 
 use crate::ledger::Ledger;
 use crate::log::Log;
+use crate::orphans;
 use crate::stage::{HZ, Scene, Watch, pass, tell};
 
 /// A file system of a few pages, where this machine lets us have one.
@@ -213,38 +211,10 @@ pub(crate) fn a_file_that_may_not_grow_is_told_and_the_next_goes_on() {
     // Ticks go behind what they saw. Which file is full first is chance: where it is that of the
     // ticks, or of sessions behind locks, the rows that still found room have none, and each of
     // them counts; where it is the first, there are no such rows.
-    let ticks: HashSet<i64> = times(&scene.to().join("ticks")).into_iter().collect();
-    let seen = ["locks", "prepared", "safe_snapshots", "sessions"];
-    let seen = seen.iter().flat_map(|table| times(&scene.to().join(table)));
-    let orphans = seen.filter(|at| !ticks.contains(at)).count() as u64;
     let ledger = scene.ledger();
-    let kind = "rows_without_tick";
-    assert_eq!(ledger.lost(kind), orphans);
-    let lost: &[&str] = if orphans > 0 { &[kind] } else { &[] };
-    ledger.balances_but_for(lost, 1);
-}
-
-/// Gives the times of all rows of a table, as any engine reads them.
-fn times(table: &Path) -> Vec<i64> {
-    let mut times = Vec::new();
-    for entry in fs::read_dir(table).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            times.extend(self::times(&path));
-        } else {
-            assert_eq!(path.extension().unwrap(), "parquet", "{}", path.display());
-            let part = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
-            for row in part.get_row_iter(None).unwrap() {
-                let row = row.unwrap();
-                let at = row.get_column_iter().find(|(name, _)| *name == "at");
-                let Some((_, Field::TimestampMicros(at))) = at else {
-                    panic!("{row:?} tells no time");
-                };
-                times.push(*at);
-            }
-        }
-    }
-    times
+    let orphans = orphans::of(&scene.to());
+    assert_eq!(ledger.lost(orphans::KIND), orphans.len() as u64);
+    ledger.balances_but_for(orphans::lost(&ledger), 1);
 }
 
 /// Somebody removes the recording: it begins anew in its place, and says what is gone.

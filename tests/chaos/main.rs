@@ -11,6 +11,7 @@ mod failover;
 mod ledger;
 mod log;
 mod network;
+mod orphans;
 mod process;
 mod proxy;
 mod rights;

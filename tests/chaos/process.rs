@@ -4,8 +4,10 @@ use std::fs;
 use std::process::Command;
 
 use pgjam::recording::Recording;
+use pgjam::time::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::orphans;
 use crate::stage::{HZ, Scene, Watch, pass, tell};
 
 /// How often it is killed, unless `PGJAM_KILLS` says another number.
@@ -29,11 +31,13 @@ fn goes_on_after_kill_9(watch: fn(&Scene) -> Watch, apart: f64) {
     // Of so many some wait at any time.
     let _load = [scene.load(), scene.load()];
     let mut worst: f64 = 0.0;
+    let mut killed = Vec::new();
     for kill in 0..kills {
         let mut watch = watch(&scene);
         watch.hear("watching ");
         pass(1.0 + apart + (kill * 611 % 1_000) as f64 / 1_000.0);
         let then = watch.kill();
+        killed.push(then);
         // It opens, whatever the last write was in the middle of.
         let ledger = scene.ledger();
         let missing = ledger.missing_before(then);
@@ -43,7 +47,7 @@ fn goes_on_after_kill_9(watch: fn(&Scene) -> Watch, apart: f64) {
         );
         worst = worst.max(missing);
         // So many ticks fit into a second.
-        ledger.balances(HZ.try_into().unwrap());
+        ledger.balances_but_for(orphans::lost(&ledger), HZ.try_into().unwrap());
         assert_eq!(ledger.lost("observer_restarts"), kill);
     }
     tell(&format!(
@@ -54,7 +58,15 @@ fn goes_on_after_kill_9(watch: fn(&Scene) -> Watch, apart: f64) {
     pass(0.7);
     last.ends_well();
     scene.is_left_alone();
-    scene.ledger().balances(1);
+    let ledger = scene.ledger();
+    ledger.balances_but_for(orphans::lost(&ledger), 1);
+    // What a kill leaves in the middle of writing is of its last second, and counted.
+    let orphans = orphans::of(&scene.to());
+    assert_eq!(ledger.lost(orphans::KIND), orphans.len() as u64);
+    for at in orphans {
+        let before = |then: &Timestamp| then.since(at).as_secs_f64().abs() < 1.0 + apart;
+        assert!(killed.iter().any(before), "rows without a tick at {at:?}");
+    }
 }
 
 /// A laptop that sleeps, a machine without a free processor.
