@@ -66,16 +66,7 @@ impl AsTheyLastStood {
         let at = self.last.values().map(|(_, row)| row.at).max();
         let at = at.unwrap_or_default();
         let rows = self.last.into_values().flat_map(|(goes_on, row)| {
-            let gone = StatementCounters {
-                at,
-                calls: None,
-                exec_ms: 0.0,
-                rows: 0,
-                blocks_hit: 0,
-                blocks_read: 0,
-                wal_bytes: 0,
-                ..row
-            };
+            let gone = StatementCounters::gone(at, row.database, row.query_id);
             let was_gone = !goes_on && row.calls.is_some();
             let last = StatementCounters { at, ..row };
             was_gone.then_some(gone).into_iter().chain([last])

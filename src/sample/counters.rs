@@ -44,6 +44,22 @@ pub struct StatementCounters {
 }
 
 impl StatementCounters {
+    /// Tells that an entry is gone.
+    #[must_use]
+    pub const fn gone(at: Timestamp, database: Oid, query_id: QueryId) -> Self {
+        Self {
+            at,
+            database,
+            query_id,
+            calls: None,
+            exec_ms: 0.0,
+            rows: 0,
+            blocks_hit: 0,
+            blocks_read: 0,
+            wal_bytes: 0,
+        }
+    }
+
     /// Gives the calls since an earlier look; none where the entry is not the same any more.
     #[must_use]
     pub fn calls_since(&self, before: &Self) -> Option<i64> {

@@ -285,17 +285,7 @@ impl Looking<'_> {
                 return true;
             }
             gone += 1;
-            rows.push(StatementCounters {
-                at,
-                database: *database,
-                query_id: *query_id,
-                calls: None,
-                exec_ms: 0.0,
-                rows: 0,
-                blocks_hit: 0,
-                blocks_read: 0,
-                wal_bytes: 0,
-            });
+            rows.push(StatementCounters::gone(at, *database, *query_id));
             false
         });
         let kind = if std::mem::take(&mut self.seen.doubtful) {
