@@ -90,8 +90,10 @@ pub(super) enum Command {
     Now(NowArgs),
     /// Watch for a while, then say what made whose latency grow.
     ///
-    /// The first screen comes at once: who is blocked now, by whom, and what to do. The
-    /// verdict follows after --duration; Ctrl-C ends the watch early and gives what there is.
+    /// The first screen comes at once: who is blocked now, by whom, and what to do. The verdict
+    /// follows as soon as it stands, after a minute at most or after --duration; Ctrl-C ends the
+    /// watch early and gives what there is. "Not enough data yet" is a verdict too, and says
+    /// about how long it needs.
     #[command(after_help = "Examples:
   pgjam diagnose --dsn postgres://oncall@db1/app
   pgjam diagnose --dsn 'service=prod' --duration 5m --html jam.html
@@ -235,9 +237,9 @@ pub(super) struct BaselineArgs {
 pub(super) struct DiagnoseArgs {
     #[command(flatten)]
     pub(super) connect: ConnectArgs,
-    /// How long to watch: 90s, 5m, 1h.
-    #[arg(long, default_value = "60s", value_parser = duration)]
-    pub(super) duration: Duration,
+    /// How long to watch: 90s, 5m, 1h. [default: until the verdict stands, 1m at most]
+    #[arg(long, value_parser = duration)]
+    pub(super) duration: Option<Duration>,
     #[command(flatten)]
     pub(super) watch: WatchArgs,
     #[command(flatten)]

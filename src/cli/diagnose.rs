@@ -1,6 +1,7 @@
 //! `pgjam diagnose` and `pgjam report`: from a server, or from a recording, to the verdict.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::attribution;
 use crate::cli::Done;
@@ -9,6 +10,7 @@ use crate::cli::baseline;
 use crate::cli::exit::Failure;
 use crate::cli::screen::Screen;
 use crate::cli::servers::{self, Chosen};
+use crate::cli::standing::{AT_MOST, Conclusion, SoFar};
 use crate::cli::watch::{Watched, block_on, ctrl_c, declared, folder, tell_recording};
 use crate::daemon::watch::reach;
 use crate::recording::Recording;
@@ -26,13 +28,30 @@ pub(super) fn run(args: &DiagnoseArgs, screen: &Screen) -> Done {
             screen.note(&format!("note: {}: {}", missing.what, missing.consequence));
         }
         let folder = folder(&args.watch)?;
+        let so_far = SoFar::default();
         let watched = Watched {
-            duration: args.duration,
+            duration: args.duration.unwrap_or(AT_MOST),
             hz: args.watch.hz,
             naming: &naming,
             events: &args.events,
+            so_far: Arc::clone(&so_far),
         };
-        watched.run(&folder, reached, screen, ctrl_c()).await?;
+        let conclusion = Conclusion {
+            naming: naming.clone(),
+            baseline: args.baseline.clone(),
+            settings: chosen.settings.clone(),
+            silence: screen.silent(),
+        };
+        let enough = async {
+            let stands = conclusion.stands(&folder, &so_far);
+            tokio::select! {
+                () = ctrl_c() => {}
+                () = stands, if args.duration.is_none() => {
+                    screen.note("the verdict stands; --duration watches on all the same");
+                }
+            }
+        };
+        Box::pin(watched.run(&folder, reached, screen, enough)).await?;
         Ok(folder)
     })?;
     let mut recording = Recording::open(&folder)?;

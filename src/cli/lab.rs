@@ -9,6 +9,7 @@ use crate::cli::args::{LabArgs, Scenario};
 use crate::cli::diagnose::{conclude, deliver};
 use crate::cli::exit::Failure;
 use crate::cli::screen::Screen;
+use crate::cli::standing::SoFar;
 use crate::cli::watch::{Watched, block_on, folder, tell_recording};
 use crate::connect::{Environment, Target};
 use crate::daemon::watch::reach;
@@ -137,6 +138,7 @@ fn watch(
             hz: args.watch.hz,
             naming: &Naming::default(),
             events: &[],
+            so_far: SoFar::default(),
         };
         watched
             .run(&folder, reached, screen, std::future::pending())

@@ -17,6 +17,7 @@ mod now;
 mod record;
 mod screen;
 mod servers;
+mod standing;
 mod typed;
 mod watch;
 mod window;

@@ -43,6 +43,14 @@ impl Screen {
         }
     }
 
+    /// The same, for what nobody should be told.
+    pub(super) const fn silent(self) -> Self {
+        Self {
+            quiet: true,
+            ..self
+        }
+    }
+
     /// Whether only the answer is wanted.
     pub(super) const fn is_quiet(&self) -> bool {
         self.quiet

@@ -2,12 +2,13 @@
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::cli::args::WatchArgs;
 use crate::cli::exit::Failure;
 use crate::cli::screen::{Progress, Screen};
+use crate::cli::standing::SoFar;
 use crate::cli::typed::Event;
 use crate::daemon::watch::{Audience, Reached, Watch};
 use crate::doctor::Checkup;
@@ -42,6 +43,8 @@ pub(super) struct Watched<'a> {
     pub(super) hz: f64,
     pub(super) naming: &'a Naming,
     pub(super) events: &'a [Event],
+    /// What is concluded on the way.
+    pub(super) so_far: SoFar,
 }
 
 impl Watched<'_> {
@@ -74,6 +77,7 @@ impl Watched<'_> {
             names: Names::default(),
             statements: Statements::default(),
             has_seen: false,
+            so_far: Arc::clone(&self.so_far),
         };
         let watched = watch.run(folder, reached, &mut viewer, stop).await;
         viewer.progress.done();
@@ -100,6 +104,7 @@ struct Viewer<'a> {
     names: Names,
     statements: Statements,
     has_seen: bool,
+    so_far: SoFar,
 }
 
 impl Audience for Viewer<'_> {
@@ -129,7 +134,8 @@ impl Audience for Viewer<'_> {
             let page = first_screen::render(&view, self.rights.as_ref(), self.screen.style());
             self.screen.page(&page);
         }
-        self.progress.at(&status(snapshot));
+        let so_far = self.so_far.lock().unwrap_or_else(PoisonError::into_inner);
+        self.progress.at(&status(snapshot, &so_far));
     }
 
     fn disk(&mut self, disk: &Disk) {
@@ -148,12 +154,13 @@ impl Audience for Viewer<'_> {
 }
 
 /// Words the state of things for a line of progress.
-fn status(snapshot: &Snapshot) -> String {
+fn status(snapshot: &Snapshot, so_far: &str) -> String {
     let sessions = || snapshot.sessions.iter();
     let active = sessions().filter(|session| session.state.is_active());
     let blocked = sessions().filter(|session| session.wait_event_type.as_deref() == Some("Lock"));
+    let separator = if so_far.is_empty() { "" } else { "; " };
     format!(
-        "{} active, {} waiting for a lock",
+        "{} active, {} waiting for a lock{separator}{so_far}",
         active.count(),
         blocked.count()
     )

@@ -33,6 +33,7 @@ mod words;
 
 pub use line::Style;
 pub use rights::Rights;
+pub use words::so_far;
 
 use crate::attribution::finding::{Cause, Diagnosis, Finding, Part, Split, Verdict};
 

@@ -92,6 +92,23 @@ pub(super) fn headline(diagnosis: &Diagnosis, findings: &[Worded]) -> String {
     escape(&format!("{verdict}{waiting}{blind}"))
 }
 
+/// Says in a few words what a watch has come to that goes on.
+#[must_use]
+pub fn so_far(diagnosis: &Diagnosis) -> String {
+    let Some(first) = diagnosis.findings.first() else {
+        return "nothing found yet".to_owned();
+    };
+    let verdict = match first.verdict {
+        Verdict::Proved => "proved so far",
+        Verdict::Supported => "supported so far",
+        Verdict::Inconclusive | Verdict::NoEffect => return "not enough data yet".to_owned(),
+    };
+    let blocker = first.cause.blocker.as_ref().map(blocker_name);
+    let what = blocker.or_else(|| first.cause.table.as_deref().map(escape));
+    let what = what.unwrap_or_else(|| class_words(first.cause.class).to_owned());
+    format!("{verdict}: {what}")
+}
+
 /// Says how long still to watch.
 pub(super) fn more_minutes(minutes: Option<f64>) -> String {
     match minutes {

@@ -142,3 +142,35 @@ fn a_baseline_that_was_named_must_be_of_use() {
     let refused = diagnose(&["--quiet", "--baseline", &earlier, "--baseline-span", "1s"]);
     refused.refused(8, &["holds nothing of this server in the 1.0 s before"]);
 }
+
+#[test]
+fn a_verdict_that_stands_ends_the_watch() {
+    let server = server(&[]);
+    run(
+        &server,
+        "postgres",
+        "create table counter (id int primary key, n int not null); insert into counter values (1, 0)",
+    );
+    let update = "update counter set n = n + 1 where id = 1";
+    let _decision = Work::begin(&server, "decision", &[(update, 5)]);
+    let _sync = Work::begin(
+        &server,
+        "sync",
+        &[
+            ("begin", 0),
+            ("update counter set n = 7 where id = 1", 80),
+            ("commit", 5),
+        ],
+    );
+    let dsn = server.dsn("postgres", "postgres");
+    let begun = Instant::now();
+    let told = pgjam(&["diagnose", "--format", "json", "--dsn", &dsn]).well();
+    let took = begun.elapsed();
+    assert!(told.err.contains("the verdict stands"), "{told:?}");
+    // A minute is all that it may take, and an overloaded machine needs it.
+    assert!(took < Duration::from_secs(55), "{took:?}");
+    let verdict = told.json(DIAGNOSIS);
+    let first = &verdict["findings"][0];
+    assert_eq!(first["verdict"], "proved", "{verdict:#}");
+    assert_eq!(first["cause"]["blocker"]["system"], "sync", "{verdict:#}");
+}
