@@ -53,7 +53,7 @@ pub(super) struct Charge {
     pub(super) lock: Option<(Arc<str>, LockMode)>,
     /// For lock waits with a table: how the table is known.
     pub(super) basis: Option<Basis>,
-    /// How long the wait had lasted.
+    /// How long the wait had lasted, in whole milliseconds.
     pub(super) waited: Option<Span>,
     /// In how many ticks it was seen: one, where it is not what remains of a minute.
     pub(super) ticks: u32,
@@ -190,7 +190,7 @@ impl Charger<'_> {
                         (Arc::clone(&target.locktype), wait.request.mode)
                     }),
                     basis: table.as_ref().map(|table| table.basis),
-                    waited: graph.waiting(node),
+                    waited: graph.waiting(node).map(whole_milliseconds),
                     ..lost.clone()
                 });
             }
@@ -320,6 +320,12 @@ fn is_gate(graph: &WaitGraph<'_>, node: petgraph::graph::NodeIndex) -> bool {
     graph.waits(node).iter().any(|wait| {
         &*wait.request.target.locktype == "relation" && wait.request.mode > LockMode::RowExclusive
     })
+}
+
+/// Rounds up to what anybody wants to know of the longest wait; what is below it is noise, and most of
+/// what a charge takes on disk.
+const fn whole_milliseconds(span: Span) -> Span {
+    Span::from_millis(-(-span.as_micros()).div_euclid(1_000))
 }
 
 /// Tells whether a session's time is somebody's latency.

@@ -273,7 +273,7 @@ table! { PerMinute<StatementCounters>, "minute_counters", |row| Some(row.0.at), 
 }
 
 macro_rules! charges {
-    ($row:ty, $name:literal, $at:expr, $spent:expr, $order:expr) => {
+    ($row:ty, $name:literal, $at:expr, $spent:expr, $waited:expr, $order:expr) => {
         table! { $row, $name, |row| Some(row.0.at), [
             at: $at; database: few(UInt32), null; statement: few(UInt64), null;
             system: few(Utf8), null; class: few(Utf8); table_name: few(Utf8), null; held_table: few(Utf8), null;
@@ -282,7 +282,7 @@ macro_rules! charges {
             blocker_state: few(Utf8), null; blocker_statement: few(UInt64), null;
             blocker_basis: few(Utf8), null; through_system: few(Utf8), null;
             through_statement: few(UInt64), null; spent_us: $spent; ticks: few(UInt32);
-            waited_us: SPAN, null;
+            waited_us: $waited, null;
         ]
             const ORDER: &[&str] = &$order;
         }
@@ -290,12 +290,12 @@ macro_rules! charges {
 }
 
 // Who waits behind the same blocker at one tick is charged alike.
-charges! { PerTick<Charge>, "charges", kind::ticks(), again(Int64), [
+charges! { PerTick<Charge>, "charges", kind::ticks(), again(Int64), few(Int64), [
     "class", "lock_type", "lock_mode", "table_name", "held_table", "blocker", "blocker_system",
     "blocker_gid", "at", "database", "statement", "system",
 ] }
 
-charges! { PerMinute<Charge>, "cells", kind::time(), SPAN, [
+charges! { PerMinute<Charge>, "cells", kind::time(), SPAN, SPAN, [
     "database", "statement", "system", "class", "table_name", "held_table", "basis", "lock_type",
     "lock_mode", "blocker", "blocker_system", "blocker_gid", "blocker_state", "blocker_statement",
     "blocker_basis", "through_system", "through_statement", "at",
