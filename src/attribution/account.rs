@@ -9,7 +9,7 @@ use crate::attribution::event::{EventGroup, Happening, ONBOARDED};
 use crate::attribution::finding::{
     Amplifier, Blocker, Cause, CauseLock, EventEffect, Growth, Part, Split, Victim, WhatIf,
 };
-use crate::attribution::growth::{Comparison, GrowthPart};
+use crate::attribution::growth::{Comparison, GrowthPart, Ledger};
 use crate::attribution::verdict::Compared;
 use crate::graph::Basis;
 use crate::statement::StatementId;
@@ -52,10 +52,12 @@ pub(super) fn victim(book: &Book<'_>, comparison: &Comparison) -> Victim {
 }
 
 /// Says how much slower; none without a baseline.
-pub(super) fn growth(comparison: &Comparison, event: Option<String>) -> Option<Growth> {
+pub(super) fn growth(compared: &Compared, event: Option<String>) -> Option<Growth> {
+    let comparison = &compared.comparison;
     let (window_before, before) = comparison.before.as_ref()?;
     let (window_after, after) = &comparison.after;
     let [calls_before, calls_after] = comparison.calls?;
+    let tail = compared.tail();
     Some(Growth {
         event,
         before_ms: before.value * 1e3,
@@ -65,8 +67,10 @@ pub(super) fn growth(comparison: &Comparison, event: Option<String>) -> Option<G
             .total
             .interval()
             .map(|interval| interval.map(|bound| bound * 1e3)),
-        p99_before_ms: None,
-        p99_after_ms: None,
+        p95_before_ms: tail.before.as_ref().and_then(|before| before.p95_ms),
+        p95_after_ms: tail.after.p95_ms,
+        p99_before_ms: tail.before.as_ref().and_then(|before| before.p99_ms),
+        p99_after_ms: tail.after.p99_ms,
         calls_before,
         calls_after,
         calls_basis: comparison.basis,
@@ -214,22 +218,38 @@ pub(super) fn effect(
 }
 
 /// Says what the victim would be without a cause, or without the state that most of it is.
-pub(super) fn what_if(comparison: &Comparison, part: &GrowthPart, cause: &Cause) -> Option<WhatIf> {
+pub(super) fn what_if(
+    book: &Book<'_>,
+    ledger: &Ledger<'_>,
+    compared: &Compared,
+    part: &GrowthPart,
+    cause: &Cause,
+) -> Option<WhatIf> {
+    let comparison = &compared.comparison;
     let [_, calls] = comparison.calls?;
     let blocker = cause.blocker.as_ref();
-    let (removed, share) = match (
-        blocker.and_then(|b| b.system.as_deref()),
-        cause.dominant_state(),
-    ) {
-        (Some(system), Some((state, share))) => (format!("{state} of {system}"), share),
-        (Some(system), None) => (system.to_owned(), 1.0),
-        (None, _) => (cause.class.to_owned(), 1.0),
+    let state = cause.dominant_state();
+    let (removed, share, state) = match (blocker.and_then(|b| b.system.as_deref()), state) {
+        (Some(system), Some((state, share))) => {
+            (format!("{state} of {system}"), share, Some(state))
+        }
+        (Some(system), None) => (system.to_owned(), 1.0, None),
+        (None, _) => (cause.class.to_owned(), 1.0, None),
     };
     let mean = (comparison.after.1.value - share * part.seconds / calls).max(0.0) * 1e3;
+    let is_removed = |charge: &Charge| {
+        let why = charge.why.as_ref().map(|why| why.state);
+        part.cells.iter().any(|(cell, _)| *cell == charge.cell) && (state.is_none() || why == state)
+    };
+    let p99_ms = compared.after.told.p99_ms.and_then(|p99| {
+        let window = &comparison.after.0;
+        let without = book.p99_without(ledger, comparison.victim, window, is_removed)?;
+        Some(without.min(p99))
+    });
     Some(WhatIf {
         removed,
         mean_ms: Some(mean),
-        p99_ms: None,
+        p99_ms,
     })
 }
 
@@ -242,7 +262,7 @@ pub(super) fn split(
 ) -> Option<Split> {
     let comparison = &compared.comparison;
     let group = compared.group.map(|group| &groups[group]);
-    let growth = growth(comparison, first_event(group))?;
+    let growth = growth(compared, first_event(group))?;
     let (unseen, seen): (Vec<&GrowthPart>, Vec<&GrowthPart>) = comparison
         .parts
         .iter()
@@ -262,12 +282,14 @@ pub(super) fn split(
                 .estimate
                 .interval()
                 .map(|interval| interval.map(|bound| bound * 1e3)),
+            share_of_slowest: compared.share_of_slowest(part),
         })
         .collect();
     Some(Split {
         victim: victim(book, comparison),
         growth,
         parts,
+        tail: compared.tail(),
         residual_ms: unseen.iter().map(|part| part.estimate.value * 1e3).sum(),
     })
 }

@@ -42,6 +42,8 @@ pub(super) struct VictimKey {
 pub(super) struct Charge {
     /// The place of the tick, or of the minute, among the looks.
     pub(super) tick: usize,
+    /// The place of the session among those of the tick; none in a minute.
+    pub(super) row: Option<u32>,
     pub(super) victim: u32,
     pub(super) system: Option<SystemId>,
     pub(super) cell: u32,
@@ -69,6 +71,8 @@ pub(super) struct Look {
     pub(super) span: Span,
     /// From when to when that is.
     pub(super) stretch: [Timestamp; 2],
+    /// How long the server took.
+    pub(super) server: Span,
     /// Sessions waiting for a heavyweight lock.
     pub(super) blocked: usize,
 }
@@ -121,11 +125,8 @@ impl Charger<'_> {
         let graph = WaitGraph::of(snapshot);
         let tick = charges.looks.len();
         let mut blocked = 0;
-        for session in snapshot
-            .sessions
-            .iter()
-            .filter(|session| is_victim(session))
-        {
+        let rows = (0_u32..).zip(&snapshot.sessions);
+        for (row, session) in rows.filter(|(_, session)| is_victim(session)) {
             let victim = VictimKey {
                 database: session.database,
                 statement: session.statement,
@@ -135,6 +136,7 @@ impl Charger<'_> {
             let seconds = snapshot.tick.span.as_secs_f64();
             let charge = |cell, share: f64| Charge {
                 tick,
+                row: Some(row),
                 victim,
                 system,
                 cell,
@@ -202,6 +204,7 @@ impl Charger<'_> {
             ticks: 1,
             span: tick.span,
             stretch: tick.stretch(),
+            server: tick.server,
             blocked,
         });
         graph

@@ -3,6 +3,8 @@
 //! Nothing here is worded for people; sentences and advice are the report's.
 //! What does not apply is `None`, which serialises as `null`, never absent.
 
+mod tail;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -11,6 +13,8 @@ use crate::graph::episode::Episode;
 use crate::graph::view::GraphView;
 use crate::pg::Version;
 use crate::time::Rfc3339;
+
+pub use self::tail::{NotTold, Quantiles, Tail, TailBasis};
 
 /// Everything that one recording supports.
 #[derive(Clone, Debug)]
@@ -213,6 +217,11 @@ pub struct Finding {
     pub db_seconds: f64,
     /// What the event did, apart and in all; null without an event.
     pub event_effect: Option<EventEffect>,
+    /// The slowest calls of the victim.
+    pub tail: Tail,
+    /// Share of this cause in the time of the slowest 5 % of the calls after, as far as they were
+    /// seen, 0 to 1; null without a p95. It says nothing of milliseconds: a p99 is no sum.
+    pub share_of_slowest: Option<f64>,
     /// The victim without this cause.
     pub what_if: Option<WhatIf>,
     /// Minutes of watching still needed, for *inconclusive*.
@@ -285,9 +294,13 @@ pub struct Growth {
     pub delta_ms: f64,
     /// The 95 % interval of the difference; null with too few blocks to say.
     pub ci95_ms: Option<[f64; 2]>,
-    /// Not estimated yet: null.
+    /// One call in twenty took longer, before; null where the `tail` says why.
+    pub p95_before_ms: Option<f64>,
+    /// One call in twenty took longer, after.
+    pub p95_after_ms: Option<f64>,
+    /// One call in a hundred took longer, before.
     pub p99_before_ms: Option<f64>,
-    /// Not estimated yet: null.
+    /// One call in a hundred took longer, after.
     pub p99_after_ms: Option<f64>,
     /// Completed calls before.
     pub calls_before: f64,
@@ -406,7 +419,7 @@ pub struct WhatIf {
     pub removed: String,
     /// The mean that remains.
     pub mean_ms: Option<f64>,
-    /// Not estimated yet: null.
+    /// What one call in a hundred would take longer than at the most; null without a p99.
     pub p99_ms: Option<f64>,
 }
 
@@ -434,6 +447,8 @@ pub struct Split {
     pub parts: Vec<Part>,
     /// What could be charged to nothing.
     pub residual_ms: f64,
+    /// The slowest calls.
+    pub tail: Tail,
 }
 
 /// One cause's part in a growth.
@@ -445,6 +460,8 @@ pub struct Part {
     pub delta_ms: f64,
     /// Its 95 % interval; null with too few blocks to say.
     pub ci95_ms: Option<[f64; 2]>,
+    /// Its share in the time of the slowest 5 % of the calls after, 0 to 1; null without a p95.
+    pub share_of_slowest: Option<f64>,
 }
 
 /// A quantity over time; `None` is a gap in the watch, not a zero.

@@ -20,13 +20,16 @@ mod cause;
 mod charge;
 mod detect;
 mod event;
+mod execution;
 pub mod finding;
 mod growth;
 mod history;
 mod interned;
+mod quantile;
 mod rollup;
 mod series;
 mod statistics;
+mod tail;
 mod verdict;
 mod window;
 
@@ -38,6 +41,7 @@ use crate::attribution::account::{event_id, split};
 use crate::attribution::cause::InTheWay;
 use crate::attribution::charge::{Charge, Charger, Charges, Look, SystemId, tally};
 use crate::attribution::event::EventGroup;
+use crate::attribution::execution::Executions;
 use crate::attribution::finding::{Cost, Diagnosis, Group, Now, ServerFacts, Window};
 use crate::attribution::growth::{Comparison, GrowthPart, Ledger};
 use crate::attribution::history::History;
@@ -64,6 +68,7 @@ struct Book<'a> {
     names: &'a Names,
     statements: &'a Statements,
     charges: &'a Charges,
+    executions: &'a Executions,
     /// The places of each victim's charges.
     by_victim: Vec<Vec<usize>>,
 }
@@ -125,6 +130,7 @@ pub fn diagnose_in_words(
         names: &names,
         statements,
         charges: &charges,
+        executions: &Executions::of(&recording.snapshots, recording.minutes.len()),
         by_victim,
     };
     let events = event::happenings(recording, naming, &names, statements);
@@ -132,8 +138,8 @@ pub fn diagnose_in_words(
         (Some(first), Some(last)) => event::groups(&events, &cuts, first.at, last.until),
         _ => Vec::new(),
     };
-    let compared = compare(&ledger, &groups);
-    let findings = verdict::findings(&book, &compared, &events, &groups);
+    let compared = compare(&book, &ledger, &groups);
+    let findings = verdict::findings(&book, &ledger, &compared, &events, &groups);
     let mut splits: Vec<_> = compared
         .iter()
         .filter(|compared| compared.comparison.total.value > 0.0)
@@ -194,18 +200,34 @@ pub fn diagnose_in_words(
 }
 
 /// Compares every victim around every group of events, and what is lost at the end.
-fn compare(ledger: &Ledger<'_>, groups: &[EventGroup]) -> Vec<Compared> {
+fn compare(book: &Book<'_>, ledger: &Ledger<'_>, groups: &[EventGroup]) -> Vec<Compared> {
     let mut compared = Vec::new();
+    let with_tail = |comparison: Comparison, group| {
+        let slowest = |window: &window::Window| {
+            book.slowest(
+                ledger,
+                comparison.victim,
+                window,
+                comparison.calls.is_some(),
+            )
+        };
+        Compared {
+            before: comparison
+                .before
+                .as_ref()
+                .map(|(window, _)| slowest(window)),
+            after: slowest(&comparison.after.0),
+            comparison,
+            group,
+        }
+    };
     for victim in ledger.victims() {
         for (n, group) in groups.iter().enumerate() {
             let (Some(before), Some(after)) = (&group.before, &group.after) else {
                 continue;
             };
             if let Some(comparison) = ledger.compare(victim, Some(before), after, true) {
-                compared.push(Compared {
-                    comparison,
-                    group: Some(n),
-                });
+                compared.push(with_tail(comparison, Some(n)));
             }
         }
         // With or without a baseline there is what is lost now, and to whom.
@@ -213,10 +235,7 @@ fn compare(ledger: &Ledger<'_>, groups: &[EventGroup]) -> Vec<Compared> {
         if let Some(window) = last.or_else(|| ledger.cuts.whole()) {
             let per_call = ledger.compare(victim, None, &window, true);
             let comparison = per_call.or_else(|| ledger.compare(victim, None, &window, false));
-            compared.extend(comparison.map(|comparison| Compared {
-                comparison,
-                group: None,
-            }));
+            compared.extend(comparison.map(|comparison| with_tail(comparison, None)));
         }
     }
     compared

@@ -324,6 +324,7 @@ impl Charges {
                 ticks: minute.ticks,
                 span: minute.span_us,
                 stretch: [minute.at, minute.at + minute.watched_us],
+                server: minute.server_us,
                 blocked: minute.blocked as usize,
             });
             for cell in cells {
@@ -357,6 +358,7 @@ impl Charges {
         });
         charge::Charge {
             tick,
+            row: None,
             victim: self.victims.number(VictimKey {
                 database: account.database,
                 statement: account.statement,

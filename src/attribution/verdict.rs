@@ -14,9 +14,10 @@ use crate::attribution::account::{cause, effect, first_event, growth, victim, wh
 use crate::attribution::cause::{Class, InTheWay};
 use crate::attribution::charge::{Charge, Look};
 use crate::attribution::event::{EventGroup, Happening};
-use crate::attribution::finding::{CallsBasis, Evidence, Finding, Scope, Verdict};
-use crate::attribution::growth::{Comparison, GrowthPart};
+use crate::attribution::finding::{CallsBasis, Evidence, Finding, Scope, Tail, Verdict};
+use crate::attribution::growth::{Comparison, GrowthPart, Ledger};
 use crate::attribution::statistics::{FEWEST_BLOCKS, discoveries};
+use crate::attribution::tail::Slowest;
 
 /// A cause matters from this share of the mean before, or of the time now.
 const MATERIAL_SHARE: f64 = 0.1;
@@ -38,7 +39,24 @@ const LONGEST_PROMISE: f64 = 120.0;
 /// A comparison and the group of events it stands for; none for what is lost now.
 pub(super) struct Compared {
     pub(super) comparison: Comparison,
+    pub(super) before: Option<Slowest>,
+    pub(super) after: Slowest,
     pub(super) group: Option<usize>,
+}
+
+impl Compared {
+    /// Tells how slow the slowest calls are.
+    pub(super) fn tail(&self) -> Tail {
+        Tail {
+            before: self.before.as_ref().map(|slowest| slowest.told.clone()),
+            after: self.after.told.clone(),
+        }
+    }
+
+    /// Gives a part's share of the time of the slowest calls.
+    pub(super) fn share_of_slowest(&self, part: &GrowthPart) -> Option<f64> {
+        self.after.share(part.cells.iter().map(|(cell, _)| *cell))
+    }
 }
 
 /// A material part of a comparison.
@@ -52,6 +70,7 @@ struct Candidate<'a> {
 /// Draws the findings, best supported and heaviest first.
 pub(super) fn findings(
     book: &Book<'_>,
+    ledger: &Ledger<'_>,
     compared: &[Compared],
     events: &[Happening],
     groups: &[EventGroup],
@@ -94,7 +113,7 @@ pub(super) fn findings(
             if is_growth {
                 grown.extend(part.cells.iter().map(|(cell, _)| (victim, *cell)));
             }
-            findings.push(candidate.finding(book, holds, events, groups));
+            findings.push(candidate.finding(book, ledger, holds, events, groups));
         }
     }
     findings.sort_by(|a, b| {
@@ -203,6 +222,7 @@ impl Candidate<'_> {
     fn finding(
         &self,
         book: &Book<'_>,
+        ledger: &Ledger<'_>,
         holds: bool,
         events: &[Happening],
         groups: &[EventGroup],
@@ -221,7 +241,7 @@ impl Candidate<'_> {
             rank_stability: self.part.stability,
             victim: victim(book, comparison),
             growth: growth(
-                comparison,
+                self.compared,
                 cause.event.clone().or_else(|| first_event(group)),
             ),
             ms_per_call: per_call.then(|| milliseconds(value)),
@@ -238,7 +258,9 @@ impl Candidate<'_> {
                 .map(|_| value / comparison.total.value),
             db_seconds: self.part.seconds,
             event_effect: group.and_then(|group| effect(book, comparison, &cause, group, events)),
-            what_if: what_if(comparison, self.part, &cause),
+            what_if: what_if(book, ledger, self.compared, self.part, &cause),
+            tail: self.compared.tail(),
+            share_of_slowest: self.compared.share_of_slowest(self.part),
             needs_minutes: (verdict == Verdict::Inconclusive)
                 .then(|| self.needs_minutes())
                 .flatten(),

@@ -97,6 +97,11 @@ impl Cuts {
         Some((piece, self.scale[piece]?))
     }
 
+    /// Gives the piece that a tick lies in.
+    pub(super) fn piece(&self, tick: usize) -> Option<usize> {
+        *self.piece_of_tick.get(tick)?
+    }
+
     /// Tells how many calls of a statement each piece saw complete.
     ///
     /// None where nothing counts them; `NaN` for a piece in which the entry was reset or evicted.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::fixture_graph::{graph, row_queue, worst};
+use super::fixture_tail::{few_rows, tail};
 use crate::attribution::finding::{
     Amplifier, Blocker, CallsBasis, Cause, CauseLock, Cost, Diagnosis, Effect, Event, EventEffect,
-    Evidence, Finding, Group, Growth, Now, Part, Scope, Series, ServerFacts, Split, Verdict,
+    Evidence, Finding, Group, Growth, Now, Part, Scope, Series, ServerFacts, Split, Tail, Verdict,
     Victim, WhatIf, Window,
 };
 use crate::graph::chain::Signature;
@@ -49,8 +50,10 @@ pub(crate) fn growth() -> Growth {
         after_ms: 12.31,
         delta_ms: 11.85,
         ci95_ms: Some([10.7, 13.0]),
+        p95_before_ms: None,
+        p95_after_ms: Some(41.2),
         p99_before_ms: None,
-        p99_after_ms: None,
+        p99_after_ms: Some(97.3),
         calls_before: 3_038.0,
         calls_after: 2_911.0,
         calls_basis: CallsBasis::Counted,
@@ -134,8 +137,10 @@ pub(crate) fn proved() -> Finding {
         what_if: Some(WhatIf {
             removed: "idle in transaction of sync-12".to_owned(),
             mean_ms: Some(1.86),
-            p99_ms: None,
+            p99_ms: Some(9.7),
         }),
+        tail: tail(),
+        share_of_slowest: Some(0.97),
         needs_minutes: None,
         evidence: Evidence {
             samples: 327,
@@ -175,6 +180,8 @@ pub(crate) fn hot_row() -> Finding {
         db_seconds: 27.0,
         event_effect: None,
         what_if: None,
+        tail: tail(),
+        share_of_slowest: Some(0.61),
         needs_minutes: None,
         evidence: Evidence {
             samples: 270,
@@ -210,6 +217,11 @@ pub(crate) fn unsure() -> Finding {
         db_seconds: 0.2,
         event_effect: None,
         what_if: None,
+        tail: Tail {
+            before: Some(few_rows()),
+            after: few_rows(),
+        },
+        share_of_slowest: None,
         needs_minutes: Some(4.2),
         evidence: Evidence {
             samples: 6,
@@ -310,6 +322,7 @@ fn split() -> Split {
         cause,
         delta_ms,
         ci95_ms: Some(ci95_ms),
+        share_of_slowest: Some(if delta_ms > 1.0 { 0.97 } else { 0.01 }),
     };
     Split {
         victim: victim("decision", UPDATE_COUNTER),
@@ -322,6 +335,7 @@ fn split() -> Split {
             part(shared("own-work"), -0.05, [-0.12, 0.02]),
         ],
         residual_ms: 0.03,
+        tail: tail(),
     }
 }
 

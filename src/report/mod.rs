@@ -7,6 +7,8 @@ mod browser_tests;
 pub(crate) mod fixture;
 #[cfg(test)]
 pub(crate) mod fixture_graph;
+#[cfg(test)]
+pub(crate) mod fixture_tail;
 
 pub mod dot;
 pub mod html;
@@ -23,6 +25,7 @@ mod markup;
 pub mod naming;
 mod palette;
 pub mod rights;
+mod slowest;
 mod steps;
 pub mod text;
 pub mod tree;

@@ -3,11 +3,13 @@
 //! The answer first, then what it rests on; what was missed, what watching cost and
 //! what was watched always stand at the end.
 
+use std::fmt::Write as _;
+
 use super::figures::{count, duration, interval, milliseconds, percent, plural};
 use super::line::{Ink, Line, Style, column, heading, paragraph, right};
 use super::naming::{blocker_name, statement_name};
 use super::words::list;
-use super::{Report, Worded, episodes, tree};
+use super::{Report, Worded, episodes, slowest, tree};
 use crate::attribution::finding::{
     Cause, Diagnosis, Event, EventEffect, Scope, Split, Verdict, Victim,
 };
@@ -175,11 +177,25 @@ fn in_full(
     if let Some(effect) = worded.finding.event_effect.as_ref().filter(|_| accused) {
         paragraph(page, style, Ink::Faint, "    ", &effect_words(effect));
     }
+    let grown = worded.finding.growth.is_some();
+    if let Some(mut text) = slowest::sentence(&worded.finding).filter(|_| grown) {
+        if let Some(share) = slowest::share(&worded.finding) {
+            let _ = write!(
+                text,
+                " This cause is {share} of the time of its slowest calls, one in twenty."
+            );
+        }
+        paragraph(page, style, Ink::Faint, "    ", &text);
+    }
     if let Some(what_if) = worded.finding.what_if.as_ref().filter(|_| accused)
         && let Some(mean) = what_if.mean_ms
     {
+        let p99 = slowest::at_most_without(&worded.finding);
+        let p99 = p99.map_or_else(String::new, |p99| {
+            format!(", and its p99 would be {p99} at most")
+        });
         let text = format!(
-            "Without {} it would take {} a call.",
+            "Without {} it would take {} a call{p99}.",
             what_if.removed,
             milliseconds(mean)
         );

@@ -10,7 +10,9 @@ mod paced;
 mod rollup;
 mod simulator;
 mod story;
+mod tails;
 mod traps;
+mod truth;
 
 use pgjam::attribution::diagnose;
 use pgjam::attribution::finding::{Diagnosis, Finding, Verdict};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pgjam::attribution::finding::{Diagnosis, Finding, Verdict};
+use pgjam::attribution::finding::{Diagnosis, Finding, NotTold, Verdict};
 use pgjam::attribution::{Charged, Rollup};
 use pgjam::graph::view::Vocabulary;
 use pgjam::names::{Names, Statements};
@@ -141,6 +141,9 @@ fn what_is_concluded_from_the_minutes_is_what_the_samples_say_by_the_minute() {
     assert_eq!(figures(&from_minutes), figures(&from_samples));
     let found = finding_about(&from_minutes, DECIDE, "sync-12");
     assert_eq!(found.verdict, Verdict::Proved, "{}", told(&from_minutes));
+    // Sums do not tell how old anything was.
+    let tail = &found.tail.after;
+    assert_eq!((tail.p99_ms, tail.why_not), (None, Some(NotTold::NoAges)));
     assert_eq!(found.cause.table.as_deref(), Some("public.inbox"));
     assert_eq!(from_minutes.window.ticks + 1, from_samples.window.ticks);
 }

@@ -16,6 +16,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::look;
+use crate::truth::{Call, Stretch, Truth};
 
 /// Microseconds since the start of the watch, before it where negative.
 pub(crate) type Micros = i64;
@@ -138,57 +139,6 @@ pub(crate) struct Worker {
 pub(crate) struct Resource {
     pub(crate) holders: Vec<(usize, LockMode)>,
     pub(crate) queue: VecDeque<(usize, LockMode, Micros)>,
-}
-
-/// A stretch of one session's time inside a statement.
-#[derive(Clone, Copy, Debug)]
-struct Stretch {
-    text: &'static str,
-    from: Micros,
-    to: Micros,
-    /// The system of the holder, for a wait.
-    root: Option<usize>,
-}
-
-/// Everything that happened, exactly.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Truth {
-    stretches: Vec<Stretch>,
-    completed: Vec<(&'static str, Micros)>,
-    names: Vec<&'static str>,
-}
-
-impl Truth {
-    fn seconds(&self, window: [Timestamp; 2], keep: impl Fn(&Stretch) -> bool) -> f64 {
-        let [from, to] = window.map(|at| at.as_micros() - START.as_micros());
-        let overlap = |s: &Stretch| (s.to.min(to) - s.from.max(from)).max(0);
-        let kept = self.stretches.iter().filter(|s| keep(s));
-        kept.map(overlap).sum::<Micros>() as f64 / 1e6
-    }
-
-    /// Counts the completed calls of a statement.
-    pub(crate) fn calls(&self, text: &str, window: [Timestamp; 2]) -> f64 {
-        let [from, to] = window.map(|at| at.as_micros() - START.as_micros());
-        let within = |(done, at): &&(&str, Micros)| *done == text && (from..to).contains(at);
-        self.completed.iter().filter(within).count() as f64
-    }
-
-    /// Gives a statement's mean in milliseconds per call.
-    pub(crate) fn mean_ms(&self, text: &str, window: [Timestamp; 2]) -> f64 {
-        self.seconds(window, |s| s.text == text) / self.calls(text, window) * 1e3
-    }
-
-    /// Gives the part of that mean that was lost waiting for a system.
-    pub(crate) fn lost_ms(&self, text: &str, to: &str, window: [Timestamp; 2]) -> f64 {
-        self.lost_seconds(text, to, window) / self.calls(text, window) * 1e3
-    }
-
-    /// Gives the seconds that a statement lost waiting for a system.
-    pub(crate) fn lost_seconds(&self, text: &str, to: &str, window: [Timestamp; 2]) -> f64 {
-        self.seconds(window, |s| {
-            s.text == text && s.root.is_some_and(|root| self.names[root] == to)
-        })
-    }
 }
 
 /// What is due.
@@ -387,12 +337,18 @@ impl Run<'_> {
         me.state_change = self.now;
         let text = me.text.unwrap_or_default();
         self.truth.stretches.push(Stretch {
+            worker,
             text,
             from: me.since,
             to: self.now,
             root: None,
         });
-        self.truth.completed.push((text, self.now));
+        self.truth.completed.push(Call {
+            worker,
+            text,
+            from: me.query_start,
+            to: self.now,
+        });
         *self.calls.entry(text).or_default() += 1;
     }
 
@@ -418,6 +374,7 @@ impl Run<'_> {
         for &(waiter, ..) in queue {
             let waits = self.workers[waiter].clone();
             self.truth.stretches.push(Stretch {
+                worker: waiter,
                 text: waits.text.unwrap_or_default(),
                 from: waits.since,
                 to: self.now,

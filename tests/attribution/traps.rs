@@ -152,7 +152,7 @@ fn without_counters_there_are_no_means() {
 }
 
 /// Checks that the guilty one is still proved, at the size that the simulation knows.
-fn still_proved(recording: &Recording, truth: &crate::simulator::Truth) -> Diagnosis {
+fn still_proved(recording: &Recording, truth: &crate::truth::Truth) -> Diagnosis {
     let diagnosis = conclude(recording);
     let finding = finding_about(&diagnosis, DECIDE, "sync-12");
     assert_eq!(finding.verdict, Verdict::Proved, "{}", told(&diagnosis));

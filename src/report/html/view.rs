@@ -11,7 +11,7 @@ use crate::report::figures::{duration, interval, milliseconds, percent};
 use crate::report::markup::{clean, figure, line};
 use crate::report::naming::blocker_name;
 use crate::report::svg::{self, NARROW, WIDE};
-use crate::report::{Report, Worded};
+use crate::report::{Report, Worded, slowest};
 use crate::time::Rfc3339;
 
 /// So many victims' growth is drawn; all of it is in the JSON.
@@ -316,6 +316,18 @@ fn figures(finding: &Finding) -> Vec<Fact> {
             ),
         ));
     }
+    let tail = &finding.tail.after;
+    let quantiles = [
+        ("p95", slowest::moved(finding, |tail| tail.p95_ms)),
+        ("p99", slowest::moved(finding, |tail| tail.p99_ms)),
+    ];
+    let bracket = tail.p99_ms.and_then(|p99| slowest::bracket(tail, p99));
+    if finding.growth.is_some() {
+        for (name, said) in quantiles {
+            facts.push(fact(name, said.unwrap_or_else(|| slowest::why_not(tail))));
+        }
+        facts.extend(bracket.map(|bracket| fact("The p99 lies within", bracket)));
+    }
     if let Some(ms) = finding.ms_per_call {
         let ci = finding.ci95_ms_per_call.map_or_else(
             || ", too few blocks of time for an interval".to_owned(),
@@ -329,6 +341,9 @@ fn figures(finding: &Finding) -> Vec<Fact> {
     if let Some(share) = finding.share_of_growth {
         facts.push(fact("Share of the growth", percent(share)));
     }
+    facts.extend(
+        slowest::share(finding).map(|share| fact("Share of the slowest 5 %'s time", share)),
+    );
     facts.push(fact("DB time lost", duration(finding.db_seconds * 1e3)));
     // Who is not accused is not measured in public either.
     let accused = finding.verdict.accuses();
@@ -351,9 +366,11 @@ fn figures(finding: &Finding) -> Vec<Fact> {
     if let Some(what_if) = finding.what_if.as_ref().filter(|_| accused)
         && let Some(mean) = what_if.mean_ms
     {
+        let p99 = slowest::at_most_without(finding);
+        let p99 = p99.map_or_else(String::new, |p99| format!(", p99 {p99} at most"));
         facts.push(fact(
             format!("Without {}", clean(&what_if.removed)),
-            format!("{} per call", milliseconds(mean)),
+            format!("{} per call{p99}", milliseconds(mean)),
         ));
     }
     if let Some(stability) = finding.rank_stability {
