@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pgjam::lab::LabError;
-use pgjam::lab::rollout::{Phases, Rollout, Running, Variant};
+use pgjam::lab::play::Running;
+use pgjam::lab::rollout::{Phases, Rollout, Variant};
 use pgjam::lab::server::{Options, ThrowAway, stop_on_signals};
 use pgjam::lab::truth::Truth;
 use rustix::process::{Pid, Signal, kill_process};
@@ -186,6 +187,31 @@ fn schemas(server: &ThrowAway) -> i64 {
         .query_one(count, &[])
         .unwrap()
         .get(0)
+}
+
+#[test]
+fn a_score_of_three_short_scenarios_names_the_guilty_and_nobody_else() {
+    let score = std::process::Command::new(env!("CARGO_BIN_EXE_pgjam"))
+        .args(["--quiet", "lab", "score", "--smoke", "--format", "json"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&score.stderr);
+    assert!(score.status.success(), "{said}");
+    let score: serde_json::Value = serde_json::from_slice(&score.stdout).unwrap();
+    assert_eq!(score["schema"], "pgjam.score/0");
+    assert_eq!(
+        (&score["counted"], &score["failed"]),
+        (&3.into(), &serde_json::json!([]))
+    );
+    let pgjam = &score["methods"][0];
+    assert_eq!(pgjam["method"], "pgjam");
+    // A table that is locked for a quarter of the time is seen within seconds.
+    assert!(
+        pgjam["hits_at_1"]["all"]["hits"].as_u64() >= Some(1),
+        "{score:#}"
+    );
+    assert_eq!(pgjam["wrong"]["hits"], 0, "{score:#}");
+    assert_eq!(pgjam["false_accusations"]["hits"], 0, "{score:#}");
 }
 
 #[test]

@@ -10,8 +10,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::cli::baseline::Baseline;
-use crate::cli::typed::{Event, duration, event, factor, happened, hertz};
+use crate::cli::typed::{Event, duration, event, factor, happened, hertz, scenario};
 use crate::daemon::config::LogFormat;
+use crate::lab::scenario::Scenario;
 use crate::system::Naming;
 use crate::time::Timestamp;
 
@@ -127,7 +128,11 @@ pub(super) enum Command {
     /// What this role may see on this server, and the statements that grant the rest.
     Doctor(ConnectArgs),
     /// A throw-away PostgreSQL with a workload whose truth is known.
-    Lab(LabArgs),
+    #[command(after_help = "Examples:
+  pgjam lab county-rollout --diagnose --html jam.html
+  pgjam lab list
+  pgjam lab score --smoke")]
+    Lab(Box<LabArgs>),
     /// A completion script for your shell.
     Completions {
         /// Which shell.
@@ -362,17 +367,73 @@ pub(super) struct EventArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct LabArgs {
-    /// Which scenario.
-    #[arg(value_enum)]
-    pub(super) scenario: Scenario,
+    #[command(subcommand)]
+    pub(super) command: Option<LabCommand>,
+    #[command(flatten)]
+    pub(super) run: LabRunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum LabCommand {
+    /// The scenarios, and what is true of each.
+    List,
+    /// How often pgjam is right about the scenarios, beside simpler methods.
+    ///
+    /// Each scenario runs on a throw-away server of its own and is watched as by `pgjam diagnose`.
+    /// What the first findings say is held against what is true of it; an answer is a hit only if
+    /// it is proved or supported.
+    #[command(after_help = "Examples:
+  pgjam lab score --smoke
+  pgjam lab score --seeds 3 --into runs       # goes on where it was broken off
+  pgjam lab score --from runs --format json")]
+    Score(ScoreArgs),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ScoreArgs {
+    /// Only these scenarios.
+    #[arg(long, value_name = "NAME", num_args = 1.., value_parser = scenario)]
+    pub(super) only: Vec<Scenario>,
+    /// Three short scenarios, one of them without a cause.
+    #[arg(long, conflicts_with = "only")]
+    pub(super) smoke: bool,
+    /// Runs each scenario so often, with seeds from 1 on.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(super) seeds: u64,
+    /// Stretches every phase; 1 is a minute.
+    #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = factor)]
+    pub(super) scale: f64,
+    /// Keep recordings and timings here; runs that are there already are not made again.
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) into: Option<PathBuf>,
+    /// Run nothing: score what an earlier run kept.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "into")]
+    pub(super) from: Option<PathBuf>,
+    /// The folder with initdb and postgres; by default they are looked for.
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) pg_bin: Option<PathBuf>,
+    /// Looks per second, 1 to 100.
+    #[arg(long, default_value_t = 10.0, value_parser = hertz)]
+    pub(super) hz: f64,
+    /// In which form.
+    #[arg(long, short, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+    /// Into a file instead of the terminal.
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct LabRunArgs {
+    /// Which scenario; without one they are listed.
+    #[arg(value_parser = scenario)]
+    pub(super) scenario: Option<Scenario>,
     /// Watch it with pgjam while it runs, and hold the verdict against the clients' timings.
     #[arg(long)]
     pub(super) diagnose: bool,
-    /// Without the synchronous call, and with rows that never collide: nothing should be found.
-    #[arg(long)]
-    pub(super) harmless: bool,
-    /// Stretches every phase; 1 is two minutes.
+    /// Stretches every phase; 1 is a minute, for the county rollout two.
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = factor)]
     pub(super) scale: f64,
     /// Equal seeds give equal arrivals.
@@ -391,14 +452,6 @@ pub(super) struct LabArgs {
     pub(super) watch: WatchArgs,
     #[command(flatten)]
     pub(super) output: OutputArgs,
-}
-
-/// The scenarios of the lab.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Scenario {
-    /// Twelve agencies onboard in waves beside a decision component; sync-12 makes a call inside
-    /// its transaction.
-    CountyRollout,
 }
 
 #[cfg(test)]

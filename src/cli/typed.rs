@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::lab::scenario::Scenario;
 use crate::time::{Span, Timestamp};
 
 /// An event may lie so far ahead of this machine's clock.
@@ -31,6 +32,11 @@ pub(super) fn factor(text: &str) -> Result<f64, String> {
     } else {
         Err("must be from 0.05 to 100".to_owned())
     }
+}
+
+/// Finds a scenario of the lab by its name.
+pub(super) fn scenario(text: &str) -> Result<Scenario, String> {
+    Scenario::find(text).ok_or_else(|| "is no scenario; `pgjam lab list` describes them".to_owned())
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {

@@ -1,8 +1,4 @@
--- What the counties share, for the scenario county-rollout.
---
--- The comment on the schema tells a later run that a lab made it and may replace it.
-CREATE SCHEMA pgjam_lab;
-COMMENT ON SCHEMA pgjam_lab IS 'made by pgjam lab';
+-- What the counties share, for the scenario county-rollout, in a schema that is there.
 
 -- The state-wide counters, through which everybody writes. Room for HOT updates.
 CREATE TABLE pgjam_lab.state_counter (

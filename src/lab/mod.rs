@@ -2,7 +2,10 @@
 //!
 //! ```text
 //! server    a PostgreSQL of our own for as long as a value lives
-//! rollout   the story: systems that arrive in waves and write through the same rows
+//! play      systems that arrive, write and wait, by a schedule
+//! rollout   the story: they arrive in waves and write through the same rows
+//! scenario  the catalogue of situations, each with what is true of it by construction
+//! score     how often what is said of a scenario is true, and of what else one could ask
 //! truth     what every client timed, in a file that the analysis never reads
 //! ```
 //!
@@ -14,8 +17,12 @@
 //!
 //! The lab refuses to run in a database that has a schema `pgjam_lab` it did not
 //! make. It imitates no server, not even for tests, and the analysis does not know it.
+//! The score reads what the analysis says and what the clients timed, side by side.
 
+pub mod play;
 pub mod rollout;
+pub mod scenario;
+pub mod score;
 pub mod server;
 pub mod truth;
 
@@ -74,11 +81,17 @@ pub enum LabError {
          name another database, or rename or drop that schema"
     )]
     SchemaTaken,
-    /// The first system never got all of its connections.
-    #[error("the decision component could not connect in time; the first refusal: {first}")]
+    /// The first systems never got all of their connections.
+    #[error("the first systems could not connect in time; the first refusal: {first}")]
     NotReady {
         /// What the first failing connection met.
         first: String,
+    },
+    /// A scenario needs settings or roles that only a server of its own has.
+    #[error("{scenario} needs a server that is made for it; run it without --dsn")]
+    NeedsOwnServer {
+        /// Which.
+        scenario: &'static str,
     },
     /// Another handler has the signals already.
     #[error("cannot handle signals: {0}")]

@@ -5,35 +5,32 @@
 //! decision alone  + agency 01   + 02 and 03   + 04 to 12, and sync-12 calls out
 //! ```
 //!
-//! - Every connection is one thread with one client. Arrivals are open-loop: what is
-//!   due while all connections of a system are busy is served late, not left out.
-//! - The decision is connected before the schedule begins.
-//! - Every statement is written as truth, failed ones as failed.
-//!
-//! It refuses a database with a schema `pgjam_lab` that no lab made, and drops its own
-//! at the end unless told to keep it.
+//! - Each kind of system has a statement of its own on the counters, so that the
+//!   server tells their executions apart.
+//! - A transaction writes one counter at most, so no two can deadlock.
 
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak, mpsc};
-use std::thread::{self, JoinHandle, Scope};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use postgres::Config;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
-use super::cleanup::{self, Undo};
-use super::truth::{Onboarding, Phase, Row, Writer, wall_clock};
-use super::worker::{Halt, Ledger, Worker};
-use super::workload::{Arrivals, CALL, System, counters, systems};
-use super::{LabError, schema};
-use crate::time::Span;
+use super::LabError;
+use super::play::{Plan, Running};
+use super::workload::{Draw, System};
 
-pub use super::worker::Errors;
+/// Counters that everybody shares in the story.
+const SHARED_COUNTERS: u32 = 5;
 
-/// How long the decision may take to connect.
-const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How long the one careless system is away inside its transaction, in the story.
+const CALL: Duration = Duration::from_millis(50);
 
-/// How long a signal waits for the run to clean up.
-const UNDONE_WITHIN: Duration = Duration::from_secs(15);
+/// How long the systems of one wave take to arrive, in seconds.
+const STAGGER: f64 = 0.8;
+
+/// What the counties share.
+const TABLES: &str = include_str!("county_rollout.sql");
 
 /// Which of the two labs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,14 +78,8 @@ impl Phases {
         }
     }
 
-    /// Adds the parts up.
-    #[must_use]
-    pub fn total(&self) -> Duration {
-        self.list().iter().map(|(_, lasts)| *lasts).sum()
-    }
-
-    const fn list(&self) -> [(&'static str, Duration); 4] {
-        [
+    fn list(self) -> Vec<(&'static str, Duration)> {
+        vec![
             ("settle", self.settle),
             ("wave 1", self.wave_1),
             ("wave 2", self.wave_2),
@@ -124,28 +115,6 @@ impl Default for Rollout {
     }
 }
 
-/// Where a run stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// `starting`, `settle`, `wave 1` to `wave 3`, `finished`.
-    pub phase: &'static str,
-    /// Until the next phase.
-    pub left: Duration,
-    /// Until the end.
-    pub left_in_all: Duration,
-}
-
-/// What a run came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// The schedule, empty if the decision never connected.
-    pub phases: Vec<Phase>,
-    /// Who arrived when.
-    pub onboardings: Vec<Onboarding>,
-    /// What went wrong in the clients.
-    pub errors: Errors,
-}
-
 impl Rollout {
     /// Makes the schema in the database that `target` names and starts the systems.
     ///
@@ -156,331 +125,204 @@ impl Rollout {
     /// When the database cannot be reached or refuses, has a schema `pgjam_lab` that no
     /// lab made, or the truth cannot be written.
     pub fn start(&self, target: &Config, truth: &Path) -> Result<Running, LabError> {
-        let systems = systems(self.variant, self.seed, self.call);
-        let writer = Writer::create(truth)?;
-        let mut config = target.clone();
-        config.connect_timeout(Duration::from_secs(10));
-        schema::make(&config, counters(self.variant, &systems))?;
-        let shared = Arc::new(Shared {
-            rollout: self.clone(),
-            config,
-            ledger: Ledger {
-                writer: Mutex::new(writer),
-                errors: Mutex::default(),
-            },
-            halt: Halt::default(),
-            state: Mutex::default(),
-            finished: Condvar::new(),
-        });
-        let weak: Weak<Shared> = Arc::downgrade(&shared);
-        cleanup::register(weak);
-        let conductor = Arc::clone(&shared);
-        let conductor = thread::Builder::new()
-            .name("lab".to_owned())
-            .spawn(move || conductor.conduct(&systems))
-            .map_err(LabError::io("start a thread"))?;
-        Ok(Running {
-            shared,
-            conductor: Some(conductor),
-        })
+        self.plan().start(target, truth)
     }
-}
 
-/// A run that is under way; dropping it stops it.
-#[derive(Debug)]
-pub struct Running {
-    shared: Arc<Shared>,
-    conductor: Option<JoinHandle<Result<(), LabError>>>,
-}
-
-impl Running {
-    /// Tells where the run stands.
-    #[must_use]
-    pub fn phase(&self) -> Progress {
-        let state = self.shared.state();
-        let phases = self.shared.rollout.phases;
-        let ended = Progress {
-            phase: "finished",
-            left: Duration::ZERO,
-            left_in_all: Duration::ZERO,
+    /// Lays it out.
+    pub(super) fn plan(&self) -> Plan {
+        let systems = self.systems();
+        let counters = match self.variant {
+            Variant::Story => SHARED_COUNTERS,
+            Variant::Quiet => systems.iter().map(|system| system.connections).sum(),
         };
-        if state.finished {
-            return ended;
+        Plan {
+            seed: self.seed,
+            phases: self.phases.list(),
+            systems,
+            tables: format!(
+                "{TABLES} INSERT INTO pgjam_lab.state_counter (counter_id) \
+                 SELECT generate_series(1, {counters});"
+            ),
+            keep_schema: self.keep_schema,
         }
-        let Some(began) = state.began else {
-            return Progress {
-                phase: "starting",
-                left: Duration::ZERO,
-                left_in_all: phases.total(),
+    }
+
+    /// Lists who takes part, in order of arrival.
+    fn systems(&self) -> Vec<System> {
+        let mut rng = StdRng::seed_from_u64(self.seed);
+        let counter = match self.variant {
+            Variant::Story => Draw::Between(1, SHARED_COUNTERS.cast_signed()),
+            Variant::Quiet => Draw::Own,
+        };
+        let of_agency = |name: String, agency: i32| {
+            System::new(name)
+                .draws(Draw::Fixed(agency))
+                .draws(Draw::Between(1, 100))
+                .draws(counter)
+        };
+        let mut systems = vec![decision(of_agency("decision".to_owned(), 1))];
+        for agency in 1..=12 {
+            let wave = match agency {
+                1 => 1,
+                2..=3 => 2,
+                _ => 3,
             };
+            // The last wave is loud, and all of it but one system is harmless.
+            let kinds: [(&str, Kind, f64, f64, u32); 3] = [
+                ("intake", intake, 10.0, 28.0, 3),
+                ("sync", sync, 8.0, 26.0, 3),
+                ("reporting", reporting, 6.0, 24.0, 4),
+            ];
+            for (kind, works, calm, loud, counts_every) in kinds {
+                let delay = Duration::from_secs_f64(rng.random::<f64>() * STAGGER);
+                let system = of_agency(format!("{kind}-{agency:02}"), agency).arrives(wave, delay);
+                systems.push(if (kind, agency) == ("sync", 12) {
+                    self.careless(system)
+                } else {
+                    works(system, counts_every).rate(if wave == 3 { loud } else { calm }, 2)
+                });
+            }
+        }
+        systems.sort_by_key(|system| (system.phase, system.delay));
+        systems
+    }
+
+    /// The quietest of its wave, which writes a counter in each transaction.
+    fn careless(&self, system: System) -> System {
+        let system = sync(system, 1).rate(23.0, 4);
+        match self.variant {
+            Variant::Story => system.stays_away(self.call),
+            Variant::Quiet => system,
+        }
+    }
+}
+
+/// What a kind of system does, writing its counter in one of so many transactions.
+type Kind = fn(System, u32) -> System;
+
+fn decision(system: System) -> System {
+    system
+        .rate(90.0, 8)
+        .runs(
+            "permission",
+            "SELECT may_decide FROM pgjam_lab.permission WHERE agency_id = $1 AND clerk_id = $2",
+            &[0, 1],
+        )
+        .runs(
+            "counter",
+            "UPDATE pgjam_lab.state_counter SET decided = decided + 1 WHERE counter_id = $1",
+            &[2],
+        )
+        .runs(
+            "audit",
+            "INSERT INTO pgjam_lab.audit_entry (counter_id, clerk_id) VALUES ($1, $2)",
+            &[2, 1],
+        )
+}
+
+fn intake(system: System, counts_every: u32) -> System {
+    system
+        .runs(
+            "case",
+            "INSERT INTO pgjam_lab.intake_case (agency_id, clerk_id) VALUES ($1, $2)",
+            &[0, 1],
+        )
+        .runs_every(
+            counts_every,
+            "counter",
+            "UPDATE pgjam_lab.state_counter SET received = received + 1 WHERE counter_id = $1",
+            &[2],
+        )
+}
+
+fn sync(system: System, counts_every: u32) -> System {
+    system
+        .runs(
+            "newest",
+            "SELECT max(case_id) FROM pgjam_lab.intake_case WHERE agency_id = $1",
+            &[0],
+        )
+        .runs_every(
+            counts_every,
+            "counter",
+            "UPDATE pgjam_lab.state_counter SET synced = synced + 1 WHERE counter_id = $1",
+            &[2],
+        )
+}
+
+fn reporting(system: System, counts_every: u32) -> System {
+    system
+        .runs(
+            "cases",
+            "SELECT case_id, clerk_id FROM pgjam_lab.intake_case \
+             WHERE agency_id = $1 ORDER BY case_id DESC LIMIT 20",
+            &[0],
+        )
+        .runs(
+            "totals",
+            "SELECT decided, received, synced FROM pgjam_lab.state_counter WHERE counter_id = $1",
+            &[2],
+        )
+        .runs_every(
+            counts_every,
+            "counter",
+            "UPDATE pgjam_lab.state_counter SET last_reported = now() WHERE counter_id = $1",
+            &[2],
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::workload::{Pace, Step};
+
+    fn systems(variant: Variant) -> Vec<System> {
+        let rollout = Rollout {
+            variant,
+            ..Rollout::default()
         };
-        let elapsed = began.elapsed();
-        let mut until = Duration::ZERO;
-        for (phase, lasts) in phases.list() {
-            until += lasts;
-            if elapsed < until {
-                let left_in_all = phases.total().saturating_sub(elapsed);
-                return Progress {
-                    phase,
-                    left: until.saturating_sub(elapsed),
-                    left_in_all,
-                };
-            }
-        }
-        ended
+        rollout.systems()
     }
 
-    /// Lists the schedule by the wall clock, empty until the decision is connected.
-    #[must_use]
-    pub fn phases(&self) -> Vec<Phase> {
-        self.shared.state().phases.clone()
-    }
-
-    /// Lists who arrived so far, and when.
-    #[must_use]
-    pub fn onboardings(&self) -> Vec<Onboarding> {
-        self.shared.state().onboardings.clone()
-    }
-
-    /// Tells what went wrong in the clients so far.
-    #[must_use]
-    pub fn errors(&self) -> Errors {
-        self.shared.errors()
-    }
-
-    /// Waits for the end of the schedule.
-    ///
-    /// # Errors
-    /// When the decision never connected, the truth could not be finished or the schema
-    /// not be dropped. What the clients met is in the summary.
-    pub fn wait(mut self) -> Result<Summary, LabError> {
-        self.join()?;
-        let state = self.shared.state();
-        Ok(Summary {
-            phases: state.phases.clone(),
-            onboardings: state.onboardings.clone(),
-            errors: self.shared.errors(),
-        })
-    }
-
-    /// Ends the run now.
-    ///
-    /// # Errors
-    /// As [`Running::wait`].
-    pub fn stop(self) -> Result<Summary, LabError> {
-        self.shared.halt.halt();
-        self.wait()
-    }
-
-    fn join(&mut self) -> Result<(), LabError> {
-        match self.conductor.take().map(JoinHandle::join) {
-            None => Ok(()),
-            Some(Ok(outcome)) => outcome,
-            // A panic is a bug; it goes on in the thread that waits for the run.
-            Some(Err(panic)) => std::panic::resume_unwind(panic),
+    fn rate(system: &System) -> f64 {
+        match system.pace {
+            Pace::Open(rate) => rate,
+            Pace::Closed(_) | Pace::Once => 0.0,
         }
     }
-}
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.shared.halt.halt();
-        if let Some(conductor) = self.conductor.take() {
-            // Nobody is left to tell; `wait` and `stop` tell.
-            let _ = conductor.join();
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Shared {
-    rollout: Rollout,
-    config: Config,
-    ledger: Ledger,
-    halt: Halt,
-    state: Mutex<State>,
-    finished: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    began: Option<Instant>,
-    phases: Vec<Phase>,
-    onboardings: Vec<Onboarding>,
-    finished: bool,
-}
-
-impl Shared {
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn is_away(system: &System) -> bool {
+        let mut steps = system.steps.iter();
+        steps.any(|step| matches!(step, Step::Away(_)))
     }
 
-    fn errors(&self) -> Errors {
-        self.ledger
-            .errors
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// Runs the schedule to its end and cleans up, whatever came of it.
-    fn conduct(&self, systems: &[System]) -> Result<(), LabError> {
-        let streams: Vec<Mutex<Arrivals>> = (1..)
-            .zip(systems)
-            .map(|(nth, system)| {
-                // Any odd constant keeps the streams of neighbouring seeds apart.
-                let seed = self.rollout.seed ^ 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(nth);
-                Mutex::new(Arrivals::new(seed, system.rate))
-            })
-            .collect();
-        let played = thread::scope(|scope| {
-            let played = self.play(scope, systems, &streams);
-            self.halt.halt();
-            played
-        });
-        let flushed = self
-            .ledger
-            .writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .flush();
-        let dropped = if self.rollout.keep_schema {
-            Ok(())
-        } else {
-            schema::remove(&self.config)
-        };
-        self.state().finished = true;
-        self.finished.notify_all();
-        played.and(flushed).and(dropped)
-    }
-
-    fn play<'scope>(
-        &'scope self,
-        scope: &'scope Scope<'scope, '_>,
-        systems: &'scope [System],
-        streams: &'scope [Mutex<Arrivals>],
-    ) -> Result<(), LabError> {
-        let mut first_counter = 1;
-        let mut began: Option<Instant> = None;
-        for (system, arrivals) in systems.iter().zip(streams) {
-            let due = match began {
-                None => Instant::now(),
-                Some(began) => began + self.wave_begins(system.wave) + system.delay,
-            };
-            if self.halt.sleep_until(due) {
-                return Ok(());
-            }
-            let ready = self.onboard(scope, system, arrivals, first_counter)?;
-            first_counter += system.connections.cast_signed();
-            if began.is_none() {
-                self.await_all(system, &ready)?;
-                if self.halt.is_halted() {
-                    return Ok(());
-                }
-                began = Some(self.begin());
-            }
-        }
-        if let Some(began) = began {
-            self.halt.sleep_until(began + self.rollout.phases.total());
-        }
-        Ok(())
-    }
-
-    fn wave_begins(&self, wave: usize) -> Duration {
-        self.rollout
-            .phases
-            .list()
+    #[test]
+    fn the_careless_system_is_the_quietest_of_its_wave() {
+        let systems = systems(Variant::Story);
+        let careless: Vec<_> = systems.iter().filter(|system| is_away(system)).collect();
+        assert_eq!(careless.len(), 1);
+        let others = systems
             .iter()
-            .take(wave)
-            .map(|(_, lasts)| *lasts)
-            .sum()
-    }
-
-    /// Starts a system's connections, each of which tells when it stands.
-    fn onboard<'scope>(
-        &'scope self,
-        scope: &'scope Scope<'scope, '_>,
-        system: &'scope System,
-        arrivals: &'scope Mutex<Arrivals>,
-        first_counter: i32,
-    ) -> Result<mpsc::Receiver<()>, LabError> {
-        let onboarding = Onboarding {
-            system: system.name.clone(),
-            at: wall_clock(),
-        };
-        self.state().onboardings.push(onboarding.clone());
-        let texts = system.steps.iter().map(|step| Row::Statement {
-            system: system.name.clone(),
-            label: step.label.to_owned(),
-            sql: step.sql.to_owned(),
-        });
-        self.ledger
-            .write(std::iter::once(Row::Onboarded(onboarding)).chain(texts));
-        let (ready, told) = mpsc::channel();
-        for own_counter in (first_counter..).take(system.connections as usize) {
-            let mut config = self.config.clone();
-            config.application_name(&system.name);
-            let worker = Worker {
-                system,
-                arrivals,
-                own_counter: (self.rollout.variant == Variant::Quiet).then_some(own_counter),
-                config,
-                halt: &self.halt,
-                ledger: &self.ledger,
-            };
-            let ready = ready.clone();
-            thread::Builder::new()
-                .name(system.name.clone())
-                .spawn_scoped(scope, move || worker.run(ready))
-                .map_err(LabError::io("start a thread"))?;
+            .filter(|system| system.phase == 3 && !is_away(system));
+        for other in others {
+            assert!(rate(other) > rate(careless[0]), "{}", other.name);
         }
-        Ok(told)
     }
 
-    fn await_all(&self, system: &System, ready: &mpsc::Receiver<()>) -> Result<(), LabError> {
-        let deadline = Instant::now() + READY_WITHIN;
-        let mut standing = 0;
-        while standing < system.connections && !self.halt.is_halted() {
-            match ready.recv_timeout(Duration::from_millis(50)) {
-                Ok(()) => standing += 1,
-                Err(_) if Instant::now() < deadline => {}
-                Err(_) => {
-                    let first = self.errors().first.unwrap_or_default();
-                    return Err(LabError::NotReady { first });
-                }
-            }
+    #[test]
+    fn a_transaction_writes_one_counter_at_most() {
+        for system in systems(Variant::Story) {
+            let writes = system
+                .statements()
+                .filter(|(_, sql)| sql.starts_with("UPDATE"));
+            assert_eq!(writes.count(), 1, "{}", system.name);
         }
-        Ok(())
     }
 
-    /// Begins the schedule.
-    fn begin(&self) -> Instant {
-        let (began, mut from) = (Instant::now(), wall_clock());
-        let mut phases = Vec::new();
-        for (name, lasts) in self.rollout.phases.list() {
-            let to = from + Span::from_micros(i64::try_from(lasts.as_micros()).unwrap_or(i64::MAX));
-            phases.push(Phase {
-                name: name.to_owned(),
-                from,
-                to,
-            });
-            from = to;
-        }
-        self.ledger.write(phases.iter().cloned().map(Row::Phase));
-        let mut state = self.state();
-        state.phases = phases;
-        state.began = Some(began);
-        began
-    }
-}
-
-impl Undo for Shared {
-    fn undo(&self) {
-        self.halt.halt();
-        let state = self.state();
-        // Past the limit the process ends anyway; the waiting is a courtesy.
-        let _ = self
-            .finished
-            .wait_timeout_while(state, UNDONE_WITHIN, |state| !state.finished);
+    #[test]
+    fn nobody_shares_a_counter_in_the_quiet_variant() {
+        let systems = systems(Variant::Quiet);
+        let own = |system: &System| matches!(system.draws[2], Draw::Own) && !is_away(system);
+        assert!(systems.iter().all(own));
     }
 }

@@ -4,7 +4,8 @@ use postgres::{Client, Config, NoTls};
 
 use super::LabError;
 
-const SCHEMA: &str = include_str!("county_rollout.sql");
+/// Makes the schema; the comment tells a later run that a lab made it and may replace it.
+const SCHEMA: &str = "CREATE SCHEMA pgjam_lab; COMMENT ON SCHEMA pgjam_lab IS 'made by pgjam lab';";
 
 /// What [`SCHEMA`] writes on the schema it makes.
 const MADE_BY_US: &str = "made by pgjam lab";
@@ -17,8 +18,8 @@ fn connect(config: &Config) -> Result<Client, LabError> {
         .map_err(LabError::postgres("connect to the lab's database"))
 }
 
-/// Makes the schema, in place of one that an earlier lab left.
-pub(super) fn make(config: &Config, counters: u32) -> Result<(), LabError> {
+/// Makes the schema with `tables` in it, in place of one that an earlier lab left.
+pub(super) fn make(config: &Config, tables: &str) -> Result<(), LabError> {
     let mut client = connect(config)?;
     let comment =
         "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = 'pgjam_lab'";
@@ -36,11 +37,7 @@ pub(super) fn make(config: &Config, counters: u32) -> Result<(), LabError> {
         .map_err(LabError::postgres("make the schema pgjam_lab"))?;
     transaction
         .batch_execute(SCHEMA)
-        .and_then(|()| {
-            transaction.batch_execute(&format!(
-                "INSERT INTO pgjam_lab.state_counter (counter_id) SELECT generate_series(1, {counters})"
-            ))
-        })
+        .and_then(|()| transaction.batch_execute(tables))
         .and_then(|()| transaction.commit())
         .map_err(LabError::postgres("make the schema pgjam_lab"))
 }

@@ -21,6 +21,9 @@ use crate::time::{Span, Timestamp};
 /// The label under which a whole transaction is timed.
 pub const TRANSACTION: &str = "transaction";
 
+/// The label under which the end of a transaction is timed.
+pub const COMMIT: &str = "commit";
+
 /// One line of the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "row", rename_all = "lowercase")]

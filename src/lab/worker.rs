@@ -3,12 +3,13 @@
 use std::sync::{Condvar, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use postgres::error::SqlState;
 use postgres::types::ToSql;
 use postgres::{Client, Config, Error, NoTls, Statement};
 
 use super::LabError;
-use super::truth::{Row, TRANSACTION, Timed, Writer, wall_clock};
-use super::workload::{Arrival, Arrivals, System};
+use super::truth::{COMMIT, Row, TRANSACTION, Timed, Writer, wall_clock};
+use super::workload::{Arrival, Arrivals, Step, System};
 use crate::time::Span;
 
 /// Between two attempts to connect.
@@ -82,7 +83,8 @@ impl Ledger {
 pub(super) struct Worker<'a> {
     pub(super) system: &'a System,
     pub(super) arrivals: &'a Mutex<Arrivals>,
-    pub(super) own_counter: Option<i32>,
+    /// Which connection of all this is.
+    pub(super) number: i32,
     pub(super) config: Config,
     pub(super) halt: &'a Halt,
     pub(super) ledger: &'a Ledger,
@@ -115,11 +117,11 @@ impl Worker<'_> {
             .config
             .connect(NoTls)
             .map_err(LabError::postgres("connect"))?;
-        let prepared = self
-            .system
-            .steps
-            .iter()
-            .map(|step| client.prepare(step.sql));
+        client
+            .batch_execute(self.system.setup)
+            .map_err(LabError::postgres("set the connection up"))?;
+        let statements = self.system.statements();
+        let prepared = statements.map(|(_, sql)| client.prepare(sql));
         let prepared = prepared
             .collect::<Result<_, _>>()
             .map_err(LabError::postgres("prepare"))?;
@@ -133,7 +135,7 @@ impl Worker<'_> {
                 .arrivals
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .next();
+                .next(self.number);
             if self.halt.sleep_until(arrival.due) {
                 return;
             }
@@ -144,15 +146,47 @@ impl Worker<'_> {
                 system: &self.system.name,
                 rows: Vec::with_capacity(6),
             };
-            let outcome = self.transact(client, statements, &arrival, &mut watch);
+            let outcome = self.transact_until_done(client, statements, &arrival, &mut watch);
             watch.note(TRANSACTION, due, arrival.due, outcome.is_ok());
             self.ledger.write(watch.rows);
-            if let Err(error) = outcome {
+            if let Some(error) = outcome.err().filter(|error| !self.expects(error)) {
                 self.ledger.failed(&self.system.name, &super::said(&error));
-                // A connection that cannot roll back is closed, and seen to be.
-                let _ = client.batch_execute("ROLLBACK");
             }
         }
+    }
+
+    /// Makes a transaction, and makes it again where the server gave it up and the system is one
+    /// that tries again.
+    fn transact_until_done(
+        &self,
+        client: &mut Client,
+        statements: &[Statement],
+        arrival: &Arrival,
+        watch: &mut Watch<'_>,
+    ) -> Result<(), Error> {
+        let mut left = self.system.retries;
+        loop {
+            let outcome = self.transact(client, statements, arrival, watch);
+            let Err(error) = &outcome else {
+                return outcome;
+            };
+            // A connection that cannot roll back is closed, and seen to be.
+            let _ = client.batch_execute("ROLLBACK");
+            if left == 0 || !self.expects(error) || self.halt.is_halted() {
+                return outcome;
+            }
+            left -= 1;
+        }
+    }
+
+    /// Tells whether the server gave up what this system would try again.
+    fn expects(&self, error: &Error) -> bool {
+        let given_up = [
+            SqlState::LOCK_NOT_AVAILABLE,
+            SqlState::T_R_SERIALIZATION_FAILURE,
+            SqlState::T_R_DEADLOCK_DETECTED,
+        ];
+        self.system.retries > 0 && error.code().is_some_and(|code| given_up.contains(code))
     }
 
     fn transact(
@@ -162,23 +196,37 @@ impl Worker<'_> {
         arrival: &Arrival,
         watch: &mut Watch<'_>,
     ) -> Result<(), Error> {
-        watch.time("begin", || client.batch_execute("BEGIN"))?;
-        for (step, statement) in self.system.steps.iter().zip(statements) {
-            if !arrival.includes(step, self.system) {
-                continue;
+        if self.system.together {
+            watch.time("begin", || client.batch_execute("BEGIN"))?;
+        }
+        let mut statements = statements.iter();
+        for step in &self.system.steps {
+            match step {
+                Step::Run {
+                    label,
+                    takes,
+                    every,
+                    ..
+                } => {
+                    let statement = statements.next();
+                    let Some(statement) = statement.filter(|_| arrival.is_one_of(*every)) else {
+                        continue;
+                    };
+                    let values = arrival.values(takes);
+                    let values: Vec<&(dyn ToSql + Sync)> = values
+                        .iter()
+                        .map(|value| value as &(dyn ToSql + Sync))
+                        .collect();
+                    watch.time(label, || client.query(statement, &values))?;
+                }
+                // The client is away while its transaction is open, as in a synchronous call.
+                Step::Away(pause) => std::thread::sleep(*pause),
             }
-            let values = arrival.values(step, self.system.agency, self.own_counter);
-            let values: Vec<&(dyn ToSql + Sync)> = values
-                .iter()
-                .map(|value| value as &(dyn ToSql + Sync))
-                .collect();
-            watch.time(step.label, || client.query(statement, &values))?;
         }
-        if let Some(call) = self.system.call {
-            // The synchronous call: the client is away while its transaction is open.
-            std::thread::sleep(call);
+        if self.system.together {
+            watch.time(COMMIT, || client.batch_execute("COMMIT"))?;
         }
-        watch.time("commit", || client.batch_execute("COMMIT"))
+        Ok(())
     }
 }
 

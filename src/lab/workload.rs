@@ -1,244 +1,270 @@
-//! The systems of `county-rollout`: who they are, how often they come, what they do.
+//! What an application does: who it is, how often it comes, what a transaction consists of.
 //!
-//! - Each kind of system has a statement of its own on the counters, so that the
-//!   server tells their executions apart.
-//! - A transaction writes one counter at most, so no two can deadlock.
-//! - Arrivals are a Poisson stream a system, drawn from the seed alone: who is slow
-//!   does not slow the stream down.
+//! - Open-loop arrivals are a Poisson stream a system, drawn from the seed alone: who is
+//!   slow does not slow the stream down.
+//! - What a transaction draws is drawn once, and each of its statements takes from that.
 
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::rollout::Variant;
-
-/// Counters that everybody shares in the story.
-const SHARED_COUNTERS: u32 = 5;
-
-/// How long the one careless system is away inside its transaction, in the story.
-pub(super) const CALL: Duration = Duration::from_millis(50);
-
-/// How long the systems of one wave take to arrive, in seconds.
-const STAGGER: f64 = 0.8;
+/// Longer than any schedule.
+const NEVER: Duration = Duration::from_hours(24 * 365);
 
 /// One application.
 #[derive(Clone, Debug)]
 pub(super) struct System {
     pub(super) name: String,
-    pub(super) agency: u32,
-    /// 0 is there from the start.
-    pub(super) wave: usize,
-    /// After its wave began.
+    /// The phase that it arrives in; in the first it is there before the schedule begins.
+    pub(super) phase: usize,
+    /// After that phase began.
     pub(super) delay: Duration,
-    /// Transactions per second.
-    pub(super) rate: f64,
     pub(super) connections: u32,
-    /// Writes its counter in one of so many transactions.
-    pub(super) counts_every: u32,
-    pub(super) steps: &'static [Step],
-    /// How long it is away between its last statement and its commit.
-    pub(super) call: Option<Duration>,
+    pub(super) pace: Pace,
+    pub(super) draws: Vec<Draw>,
+    pub(super) steps: Vec<Step>,
+    /// The steps are one transaction; otherwise each is on its own.
+    pub(super) together: bool,
+    /// How the client names itself, where that is not the system's name.
+    pub(super) application: Option<&'static str>,
+    /// The role that it logs in as.
+    pub(super) role: Option<&'static str>,
+    /// What a connection says first.
+    pub(super) setup: &'static str,
+    /// How often a transaction that the server gave up is tried again, at once.
+    pub(super) retries: u32,
 }
 
-/// One statement of a transaction.
-#[derive(Debug)]
-pub(super) struct Step {
-    pub(super) label: &'static str,
-    pub(super) sql: &'static str,
-    pub(super) takes: &'static [Takes],
+/// How often a system comes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Pace {
+    /// So many transactions a second, whoever is slow.
+    Open(f64),
+    /// Each connection again, so long after its last transaction.
+    Closed(Duration),
+    /// One transaction at once, and never again.
+    Once,
 }
 
-/// What a parameter stands for.
+/// What a value is drawn from.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Takes {
-    Agency,
-    Clerk,
-    Counter,
+pub(super) enum Draw {
+    /// Always the same.
+    Fixed(i32),
+    /// Any from the first to the second with equal chance.
+    Between(i32, i32),
+    /// The number of the connection, by which no two are the same.
+    Own,
 }
 
-/// The label of the one statement that writes a shared row.
-const COUNTER: &str = "counter";
+/// A part of a transaction.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// A statement, in one of so many transactions; its parameters are what was drawn, by place.
+    Run {
+        label: &'static str,
+        sql: String,
+        takes: &'static [usize],
+        every: u32,
+    },
+    /// The client is away.
+    Away(Duration),
+}
 
-const DECISION: &[Step] = &[
-    Step {
-        label: "permission",
-        sql: "SELECT may_decide FROM pgjam_lab.permission WHERE agency_id = $1 AND clerk_id = $2",
-        takes: &[Takes::Agency, Takes::Clerk],
-    },
-    Step {
-        label: COUNTER,
-        sql: "UPDATE pgjam_lab.state_counter SET decided = decided + 1 WHERE counter_id = $1",
-        takes: &[Takes::Counter],
-    },
-    Step {
-        label: "audit",
-        sql: "INSERT INTO pgjam_lab.audit_entry (counter_id, clerk_id) VALUES ($1, $2)",
-        takes: &[Takes::Counter, Takes::Clerk],
-    },
-];
-
-const INTAKE: &[Step] = &[
-    Step {
-        label: "case",
-        sql: "INSERT INTO pgjam_lab.intake_case (agency_id, clerk_id) VALUES ($1, $2)",
-        takes: &[Takes::Agency, Takes::Clerk],
-    },
-    Step {
-        label: COUNTER,
-        sql: "UPDATE pgjam_lab.state_counter SET received = received + 1 WHERE counter_id = $1",
-        takes: &[Takes::Counter],
-    },
-];
-
-const SYNC: &[Step] = &[
-    Step {
-        label: "newest",
-        sql: "SELECT max(case_id) FROM pgjam_lab.intake_case WHERE agency_id = $1",
-        takes: &[Takes::Agency],
-    },
-    Step {
-        label: COUNTER,
-        sql: "UPDATE pgjam_lab.state_counter SET synced = synced + 1 WHERE counter_id = $1",
-        takes: &[Takes::Counter],
-    },
-];
-
-const REPORTING: &[Step] = &[
-    Step {
-        label: "cases",
-        sql: "SELECT case_id, clerk_id FROM pgjam_lab.intake_case \
-              WHERE agency_id = $1 ORDER BY case_id DESC LIMIT 20",
-        takes: &[Takes::Agency],
-    },
-    Step {
-        label: "totals",
-        sql: "SELECT decided, received, synced FROM pgjam_lab.state_counter WHERE counter_id = $1",
-        takes: &[Takes::Counter],
-    },
-    Step {
-        label: COUNTER,
-        sql: "UPDATE pgjam_lab.state_counter SET last_reported = now() WHERE counter_id = $1",
-        takes: &[Takes::Counter],
-    },
-];
-
-/// Lists who takes part, in order of arrival.
-pub(super) fn systems(variant: Variant, seed: u64, call: Duration) -> Vec<System> {
-    let mut rng = StdRng::seed_from_u64(seed);
-    let mut systems = vec![System {
-        name: "decision".to_owned(),
-        agency: 1,
-        wave: 0,
-        delay: Duration::ZERO,
-        rate: 90.0,
-        connections: 8,
-        counts_every: 1,
-        steps: DECISION,
-        call: None,
-    }];
-    for agency in 1..=12 {
-        let wave = match agency {
-            1 => 1,
-            2..=3 => 2,
-            _ => 3,
-        };
-        // The last wave is loud, and all of it but one system is harmless.
-        let kinds = [
-            ("intake", INTAKE, 10.0, 28.0, 3),
-            ("sync", SYNC, 8.0, 26.0, 3),
-            ("reporting", REPORTING, 6.0, 24.0, 4),
-        ];
-        for (kind, steps, calm, loud, counts_every) in kinds {
-            systems.push(System {
-                name: format!("{kind}-{agency:02}"),
-                agency,
-                wave,
-                delay: Duration::from_secs_f64(rng.random::<f64>() * STAGGER),
-                rate: if wave == 3 { loud } else { calm },
-                connections: 2,
-                counts_every,
-                steps,
-                call: None,
-            });
+impl System {
+    /// A system that is there from the start, with one connection and nothing to do.
+    pub(super) fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            phase: 0,
+            delay: Duration::ZERO,
+            connections: 1,
+            pace: Pace::Open(1.0),
+            draws: Vec::new(),
+            steps: Vec::new(),
+            together: true,
+            application: None,
+            role: None,
+            setup: "",
+            retries: 0,
         }
     }
-    for careless in systems.iter_mut().filter(|system| system.name == "sync-12") {
-        careless.rate = 23.0;
-        careless.connections = 4;
-        careless.counts_every = 1;
-        careless.call = (variant == Variant::Story).then_some(call);
-    }
-    systems.sort_by_key(|system| (system.wave, system.delay));
-    systems
-}
 
-/// Tells how many counters the systems need.
-pub(super) fn counters(variant: Variant, systems: &[System]) -> u32 {
-    match variant {
-        Variant::Story => SHARED_COUNTERS,
-        Variant::Quiet => systems.iter().map(|system| system.connections).sum(),
+    /// Comes so many times a second.
+    pub(super) fn rate(mut self, rate: f64, connections: u32) -> Self {
+        (self.pace, self.connections) = (Pace::Open(rate), connections);
+        self
+    }
+
+    /// Comes again so long after it has ended.
+    pub(super) fn again_after(mut self, pause: Duration, connections: u32) -> Self {
+        (self.pace, self.connections) = (Pace::Closed(pause), connections);
+        self
+    }
+
+    /// Comes once, as soon as it is there.
+    pub(super) fn once(mut self) -> Self {
+        self.pace = Pace::Once;
+        self
+    }
+
+    /// Makes each of its steps on its own, outside a transaction.
+    pub(super) fn one_by_one(mut self) -> Self {
+        self.together = false;
+        self
+    }
+
+    /// Says so on each connection first.
+    pub(super) fn says_first(mut self, setup: &'static str) -> Self {
+        self.setup = setup;
+        self
+    }
+
+    /// Tries again, so often, what the server gave up.
+    pub(super) fn retries(mut self, times: u32) -> Self {
+        self.retries = times;
+        self
+    }
+
+    /// Logs in as a role and does not name itself.
+    pub(super) fn under_role(mut self, role: &'static str) -> Self {
+        (self.role, self.application) = (Some(role), Some(""));
+        self
+    }
+
+    /// Names itself otherwise than it is called here.
+    pub(super) fn calls_itself(mut self, application: &'static str) -> Self {
+        self.application = Some(application);
+        self
+    }
+
+    /// Arrives when the second phase begins.
+    pub(super) fn at_event(self) -> Self {
+        self.arrives(1, Duration::ZERO)
+    }
+
+    /// Arrives `delay` after a phase began.
+    pub(super) fn arrives(mut self, phase: usize, delay: Duration) -> Self {
+        (self.phase, self.delay) = (phase, delay);
+        self
+    }
+
+    /// Draws one more value for each transaction.
+    pub(super) fn draws(mut self, draw: Draw) -> Self {
+        self.draws.push(draw);
+        self
+    }
+
+    /// Runs a statement, in every transaction.
+    pub(super) fn runs(
+        self,
+        label: &'static str,
+        sql: impl Into<String>,
+        takes: &'static [usize],
+    ) -> Self {
+        self.runs_every(1, label, sql, takes)
+    }
+
+    /// Runs a statement in one of so many transactions.
+    pub(super) fn runs_every(
+        mut self,
+        every: u32,
+        label: &'static str,
+        sql: impl Into<String>,
+        takes: &'static [usize],
+    ) -> Self {
+        self.steps.push(Step::Run {
+            label,
+            sql: sql.into(),
+            takes,
+            every,
+        });
+        self
+    }
+
+    /// Is away for so long.
+    pub(super) fn stays_away(mut self, pause: Duration) -> Self {
+        self.steps.push(Step::Away(pause));
+        self
+    }
+
+    /// Lists its statements: label and text.
+    pub(super) fn statements(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Run { label, sql, .. } => Some((*label, sql.as_str())),
+            Step::Away(_) => None,
+        })
     }
 }
 
 /// One transaction that is due.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Arrival {
     pub(super) due: Instant,
     nth: u32,
-    clerk: i32,
-    counter: i32,
+    drawn: Vec<i32>,
 }
 
 /// A system's stream of transactions.
 #[derive(Debug)]
 pub(super) struct Arrivals {
     rng: StdRng,
-    rate: f64,
+    pace: Pace,
+    draws: Vec<Draw>,
     next: Option<Instant>,
     nth: u32,
 }
 
 impl Arrivals {
-    pub(super) fn new(seed: u64, rate: f64) -> Self {
+    pub(super) fn new(seed: u64, system: &System) -> Self {
         Self {
             rng: StdRng::seed_from_u64(seed),
-            rate,
+            pace: system.pace,
+            draws: system.draws.clone(),
             next: None,
             nth: 0,
         }
     }
 
-    /// Gives the next transaction, in order of its due time. The stream begins when it
-    /// is first asked.
-    pub(super) fn next(&mut self) -> Arrival {
-        let gap = -(1.0 - self.rng.random::<f64>()).ln() / self.rate;
-        let due = self.next.unwrap_or_else(Instant::now) + Duration::from_secs_f64(gap);
-        self.next = Some(due);
+    /// Gives the next transaction to the connection of this number; of an open loop in order
+    /// of due time. The stream begins when it is first asked.
+    pub(super) fn next(&mut self, connection: i32) -> Arrival {
+        let due = match self.pace {
+            Pace::Open(rate) => {
+                let gap = -(1.0 - self.rng.random::<f64>()).ln() / rate;
+                let due = self.next.unwrap_or_else(Instant::now) + Duration::from_secs_f64(gap);
+                self.next = Some(due);
+                due
+            }
+            // A little off each time, so that no two systems go in step.
+            Pace::Closed(pause) => Instant::now() + pause.mul_f64(self.rng.random_range(0.8..1.2)),
+            Pace::Once if self.nth == 0 => Instant::now(),
+            Pace::Once => Instant::now() + NEVER,
+        };
         self.nth = self.nth.wrapping_add(1);
+        let drawn = self.draws.iter().map(|draw| match *draw {
+            Draw::Fixed(value) => value,
+            Draw::Between(least, most) => self.rng.random_range(least..=most),
+            Draw::Own => connection,
+        });
         Arrival {
             due,
             nth: self.nth,
-            clerk: self.rng.random_range(1..=100),
-            counter: self.rng.random_range(1..=SHARED_COUNTERS).cast_signed(),
+            drawn: drawn.collect(),
         }
     }
 }
 
 impl Arrival {
-    /// Tells whether `system` makes this step in this transaction.
-    pub(super) fn includes(&self, step: &Step, system: &System) -> bool {
-        step.label != COUNTER || self.nth.is_multiple_of(system.counts_every)
+    /// Tells whether this transaction is one of so many.
+    pub(super) const fn is_one_of(&self, every: u32) -> bool {
+        self.nth.is_multiple_of(every)
     }
 
-    /// Gives a step's parameters; `own_counter` replaces the one that was drawn.
-    pub(super) fn values(&self, step: &Step, agency: u32, own_counter: Option<i32>) -> Vec<i32> {
-        let value = |takes: &Takes| match takes {
-            Takes::Agency => agency.cast_signed(),
-            Takes::Clerk => self.clerk,
-            Takes::Counter => own_counter.unwrap_or(self.counter),
-        };
-        step.takes.iter().map(value).collect()
+    /// Gives a statement's parameters.
+    pub(super) fn values(&self, takes: &[usize]) -> Vec<i32> {
+        takes.iter().map(|place| self.drawn[*place]).collect()
     }
 }
 
@@ -247,42 +273,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_careless_system_is_the_quietest_of_its_wave() {
-        let systems = systems(Variant::Story, 1, CALL);
-        let careless: Vec<_> = systems
-            .iter()
-            .filter(|system| system.call.is_some())
-            .collect();
-        assert_eq!(careless.len(), 1);
-        let others = systems
-            .iter()
-            .filter(|system| system.wave == 3 && system.call.is_none());
-        for other in others {
-            assert!(other.rate > careless[0].rate, "{}", other.name);
-        }
-    }
-
-    #[test]
-    fn a_transaction_writes_one_counter_at_most() {
-        for system in systems(Variant::Story, 1, CALL) {
-            let writes = system
-                .steps
-                .iter()
-                .filter(|step| step.sql.starts_with("UPDATE"));
-            assert_eq!(writes.count(), 1, "{}", system.name);
-        }
-    }
-
-    #[test]
     fn equal_seeds_give_equal_streams_at_the_rate_asked_for() {
-        let mut streams = [Arrivals::new(7, 50.0), Arrivals::new(7, 50.0)];
-        let drawn: Vec<Vec<(Duration, i32)>> = streams
+        let system = System::new("decision")
+            .rate(50.0, 1)
+            .draws(Draw::Between(1, 5));
+        let mut streams = [Arrivals::new(7, &system), Arrivals::new(7, &system)];
+        let drawn: Vec<Vec<(Duration, Vec<i32>)>> = streams
             .iter_mut()
             .map(|stream| {
-                let first = stream.next().due;
+                let first = stream.next(1).due;
                 (0..2_000)
-                    .map(|_| stream.next())
-                    .map(|a| (a.due - first, a.counter))
+                    .map(|_| stream.next(1))
+                    .map(|a| (a.due - first, a.values(&[0])))
                     .collect()
             })
             .collect();
@@ -294,13 +296,5 @@ mod tests {
             (lasted - 40.0).abs() < 4.0,
             "2,000 arrivals at 50 a second took {lasted} s"
         );
-    }
-
-    #[test]
-    fn nobody_shares_a_counter_in_the_quiet_variant() {
-        let systems = systems(Variant::Quiet, 1, CALL);
-        let connections: u32 = systems.iter().map(|system| system.connections).sum();
-        assert_eq!(counters(Variant::Quiet, &systems), connections);
-        assert!(systems.iter().all(|system| system.call.is_none()));
     }
 }

@@ -1,11 +1,13 @@
-//! `pgjam lab`: a workload whose truth is known, and pgjam's verdict beside it.
+//! `pgjam lab`: workloads whose truth is known, pgjam's verdict beside it, and the score of it.
 
-use std::path::PathBuf;
+mod score;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::attribution::finding::{Growth, Split};
 use crate::cli::Done;
-use crate::cli::args::{LabArgs, Scenario};
+use crate::cli::args::{LabArgs, LabCommand, LabRunArgs};
 use crate::cli::diagnose::{conclude, deliver};
 use crate::cli::exit::Failure;
 use crate::cli::screen::Screen;
@@ -13,61 +15,73 @@ use crate::cli::standing::SoFar;
 use crate::cli::watch::{Watched, block_on, folder, tell_recording};
 use crate::connect::{Environment, Target};
 use crate::daemon::watch::reach;
-use crate::lab::Config;
-use crate::lab::rollout::{Phases, Rollout, Running, Variant};
+use crate::lab::play::Running;
+use crate::lab::scenario::Scenario;
+use crate::lab::score::Growth;
 use crate::lab::server::{self, ThrowAway};
 use crate::lab::truth::Truth;
+use crate::lab::{Config, LabError};
 use crate::recording::Recording;
 use crate::report::{Report, figures};
-use crate::statement;
 use crate::system::Naming;
 
-/// The system whose latency the story is about.
-const PROTAGONIST: &str = "decision";
-/// A growth in milliseconds below which a percentage says nothing.
-const LEAST_GROWTH_MS: f64 = 0.5;
-/// How long the first system may take to be at work.
+/// How long the first systems may take to be at work.
 const BEGIN_WITHIN: Duration = Duration::from_secs(30);
 
-/// Runs a scenario, watched or not.
+/// Runs a scenario, watched or not, or tells which there are.
 pub(super) fn run(args: &LabArgs, screen: &Screen) -> Done {
-    let Scenario::CountyRollout = args.scenario;
+    match (&args.command, args.run.scenario) {
+        (Some(LabCommand::Score(args)), _) => score::run(args, screen),
+        (None, Some(scenario)) => play(&scenario, &args.run, screen),
+        (Some(LabCommand::List) | None, _) => screen.answer(&list(), None),
+    }
+}
+
+/// Describes the scenarios.
+fn list() -> String {
+    let mut out = String::new();
+    for scenario in Scenario::all() {
+        let nothing = if scenario.is_null() {
+            " (nothing to find)"
+        } else {
+            ""
+        };
+        let _ = writeln!(out, "{:<26}{}{nothing}", scenario.name, scenario.about);
+    }
+    out
+}
+
+/// Runs a scenario, watched or not.
+fn play(scenario: &Scenario, args: &LabRunArgs, screen: &Screen) -> Done {
     server::stop_on_signals()?;
+    let naming = naming_of(scenario);
     let (throw_away, dsn) = if let Some(dsn) = &args.dsn {
+        if scenario.needs_own_server() {
+            return Err(LabError::NeedsOwnServer {
+                scenario: scenario.name,
+            }
+            .into());
+        }
         (None, dsn.clone())
     } else {
         screen.note("starting a throw-away PostgreSQL");
-        let options = server::Options {
-            pg_bin: args.pg_bin.clone(),
-            // The story is about locks: how slow this machine's disk is today is not part of it.
-            fsync: false,
-            ..Default::default()
-        };
-        let server = ThrowAway::start(&options)?;
+        let server = ThrowAway::start(&options(scenario, args.pg_bin.as_deref()))?;
         let dsn = server.dsn("postgres", "postgres");
         (Some(server), dsn)
     };
     let truth = truth_file(args)?;
-    let rollout = Rollout {
-        seed: args.seed,
-        variant: if args.harmless {
-            Variant::Quiet
-        } else {
-            Variant::Story
-        },
-        phases: Phases::default().scaled(args.scale),
-        // A throw-away server goes as a whole.
-        keep_schema: throw_away.is_some(),
-        ..Rollout::default()
-    };
     let target = Target::resolve(Some(&dsn), &Environment::from_process())?;
-    let running = rollout.start(&client_config(&dsn)?, &truth)?;
+    // A throw-away server goes as a whole.
+    let keep_schema = throw_away.is_some();
+    let config = client_config(&dsn)?;
+    let running = scenario.start(&config, &truth, args.seed, args.scale, keep_schema)?;
     screen.note(&format!(
-        "county-rollout runs on {}; in psql: psql '{dsn}'",
+        "{} runs on {}; in psql: psql '{dsn}'",
+        scenario.name,
         target.address()
     ));
     let watched = if args.diagnose {
-        Some(watch(args, &dsn, &running, screen)?)
+        Some(watch(args, &naming, &dsn, &running, screen)?)
     } else {
         None
     };
@@ -87,9 +101,10 @@ pub(super) fn run(args: &LabArgs, screen: &Screen) -> Done {
         return Ok(());
     };
     let recording = Recording::open(&recorded)?;
-    let report = conclude(&recording, &Naming::default());
+    let report = conclude(&recording, &naming);
     deliver(&report, &args.output, screen)?;
-    screen.answer(&beside_truth(&report, &Truth::read(&truth)?), None)?;
+    let beside = beside_truth(scenario, &report, &Truth::read(&truth)?);
+    screen.answer(&beside, None)?;
     if let Some(html) = &args.output.html {
         screen.note(&format!("open {} in a browser", html.display()));
     }
@@ -97,7 +112,26 @@ pub(super) fn run(args: &LabArgs, screen: &Screen) -> Done {
     Ok(())
 }
 
-fn truth_file(args: &LabArgs) -> Result<PathBuf, Failure> {
+/// Tells how systems are named in a scenario.
+fn naming_of(scenario: &Scenario) -> Naming {
+    scenario.system_by.parse().unwrap_or_default()
+}
+
+/// Tells what server a scenario is for.
+fn options(scenario: &Scenario, pg_bin: Option<&Path>) -> server::Options {
+    let settings = scenario.settings.iter();
+    server::Options {
+        pg_bin: pg_bin.map(Path::to_owned),
+        // Most are about locks: how slow this machine's disk is today is not part of them.
+        fsync: false,
+        settings: settings
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        ..Default::default()
+    }
+}
+
+fn truth_file(args: &LabRunArgs) -> Result<PathBuf, Failure> {
     match &args.truth {
         Some(file) => Ok(file.clone()),
         None => Ok(tempfile::Builder::new()
@@ -118,17 +152,23 @@ fn client_config(dsn: &str) -> Result<Config, Failure> {
     })
 }
 
-/// Watches until the schedule ends.
-fn watch(
-    args: &LabArgs,
-    dsn: &str,
-    running: &Running,
-    screen: &Screen,
-) -> Result<PathBuf, Failure> {
+/// Waits until the first systems are at work.
+fn await_begin(running: &Running) {
     let deadline = Instant::now() + BEGIN_WITHIN;
     while running.phase().phase == "starting" && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Watches until the schedule ends.
+fn watch(
+    args: &LabRunArgs,
+    naming: &Naming,
+    dsn: &str,
+    running: &Running,
+    screen: &Screen,
+) -> Result<PathBuf, Failure> {
+    await_begin(running);
     block_on(async {
         let target = Target::resolve(Some(dsn), &Environment::from_process())?;
         let reached = reach(target).await?;
@@ -136,7 +176,7 @@ fn watch(
         let watched = Watched {
             duration: running.phase().left_in_all,
             hz: args.watch.hz,
-            naming: &Naming::default(),
+            naming,
             events: &[],
             so_far: SoFar::default(),
         };
@@ -163,48 +203,39 @@ fn follow(running: &Running, screen: &Screen) {
     progress.done();
 }
 
-/// Holds pgjam's figures for the protagonist against what its client timed.
-fn beside_truth(report: &Report, truth: &Truth) -> String {
-    let compared = the_growth(report).and_then(|(query, growth)| {
-        let label = label_of(truth, query)?;
-        let [before, after] = [growth.window_before, growth.window_after]
-            .map(|[from, to]| truth.mean_ms(PROTAGONIST, &label, from.0, to.0));
-        Some((growth, before?, after?))
-    });
-    let Some((growth, before, after)) = compared else {
-        return format!("\nBeside the truth: {PROTAGONIST} has no growth to compare.\n");
+/// Holds pgjam's figures for the victim against what its clients timed.
+fn beside_truth(scenario: &Scenario, report: &Report, clients: &Truth) -> String {
+    let (system, label) = scenario.truth.victim;
+    let Some(growth) = Growth::of(scenario, &report.diagnosis, clients) else {
+        return format!("\nBeside the truth: {system} has no growth to compare.\n");
     };
-    let row = |who: &str, before: f64, after: f64, n: u64| {
+    let row = |who: &str, [before, after]: [f64; 2], n: f64| {
         format!(
             "  {who:<16} {:>10} {:>10} {:>10} {:>9}\n",
             figures::milliseconds(before),
             figures::milliseconds(after),
             figures::milliseconds(after - before),
-            figures::count(n),
+            figures::count(whole(n)),
         )
     };
-    let timed = after.ms - before.ms;
-    let verdict = if timed.abs() < LEAST_GROWTH_MS {
-        "too little grew to compare".to_owned()
-    } else {
-        let off = (growth.delta_ms - timed) / timed * 100.0;
-        format!("pgjam's growth is {off:+.1} % off what the clients timed")
-    };
+    let verdict = growth.error().map_or_else(
+        || "too little grew to compare".to_owned(),
+        |off| {
+            let off = off * 100.0;
+            format!("pgjam's growth is {off:+.1} % off what the clients timed")
+        },
+    );
+    let [by_pgjam, by_clients] = growth.calls;
     format!(
-        "\nBeside the truth: {PROTAGONIST}'s update of the counters, before and after the last wave\n  \
+        "\nBeside the truth: {system}'s \"{label}\", before and after the last arrivals\n  \
          {:<16} {:>10} {:>10} {:>10} {:>9}\n{}{}  {verdict}\n",
         "",
         "before",
         "after",
         "growth",
         "calls",
-        row("clients timed", before.ms, after.ms, after.calls),
-        row(
-            "pgjam says",
-            growth.before_ms,
-            growth.after_ms,
-            whole(growth.calls_after)
-        ),
+        row("clients timed", growth.clients_ms, by_clients),
+        row("pgjam says", growth.pgjam_ms, by_pgjam),
     )
 }
 
@@ -215,33 +246,4 @@ fn beside_truth(report: &Report, truth: &Truth) -> String {
 )]
 fn whole(calls: f64) -> u64 {
     calls.round().max(0.0) as u64
-}
-
-/// Finds the protagonist's largest growth after the last wave.
-fn the_growth(report: &Report) -> Option<(&str, &Growth)> {
-    let last = report
-        .diagnosis
-        .splits
-        .iter()
-        .map(|split| split.growth.window_after[0])
-        .max()?;
-    let of_protagonist = |split: &&Split| {
-        split.victim.system.as_deref() == Some(PROTAGONIST)
-            && split.growth.window_after[0] == last
-            && split.victim.query.starts_with("UPDATE")
-    };
-    let split = report.diagnosis.splits.iter().find(of_protagonist)?;
-    Some((&split.victim.query, &split.growth))
-}
-
-/// Finds the label under which the clients timed a statement.
-fn label_of(truth: &Truth, query: &str) -> Option<String> {
-    let id = statement::read(query.as_bytes()).id;
-    truth
-        .statements
-        .iter()
-        .find(|((system, _), sql)| {
-            system == PROTAGONIST && statement::read(sql.as_bytes()).id == id
-        })
-        .map(|((_, label), _)| label.clone())
 }

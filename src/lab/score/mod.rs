@@ -1,0 +1,331 @@
+//! How often what is said of a scenario is true.
+//!
+//! ```text
+//!  recording ─▶ diagnosis ─▶ answers ┐
+//!  recording, log ─▶ baselines ─▶ answers ┼─▶ judged against the truth ─▶ shares with intervals
+//!  client timings ─▶ did the truth come about, how far off is the growth ┘
+//! ```
+//!
+//! - An answer counts only if it accuses: what is said to be inconclusive is no hit, and no
+//!   false accusation either.
+//! - A scenario whose victim did not get slower has no truth to be found; it is counted apart.
+//! - Everything here is computed from values, and reads nothing.
+
+mod baseline;
+mod judge;
+mod log;
+mod table;
+mod timing;
+
+use serde::Serialize;
+
+pub use self::baseline::{Method, Watched};
+pub use self::judge::{Answer, Hits, Judged, Said};
+pub use self::log::Logged;
+pub use self::table::render;
+pub use self::timing::{Growth, Timing};
+
+use super::scenario::{Family, Scenario};
+use super::truth::Truth;
+use crate::attribution::finding::{Diagnosis, Scope};
+
+/// One run of a scenario, judged.
+#[derive(Clone, Debug, Serialize)]
+pub struct Run {
+    /// Which scenario.
+    pub scenario: &'static str,
+    /// What it is one of.
+    pub family: Family,
+    /// With which arrivals.
+    pub seed: u64,
+    /// What the clients timed of the victim, before the last phase and in it.
+    pub timing: Timing,
+    /// Whether the victim got slower, or in a null scenario did not.
+    pub came_about: bool,
+    /// The growth of the victim's mean as pgjam has it, beside the same by the clients.
+    pub growth: Option<Growth>,
+    /// What each method said, and how right that was; pgjam first.
+    pub methods: Vec<Told>,
+}
+
+/// What a method said of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Told {
+    /// Which.
+    pub method: Method,
+    /// Its first answers, best first.
+    pub answers: Vec<Answer>,
+    /// How right they are.
+    pub judged: Judged,
+}
+
+/// So many answers of a method are looked at.
+const LOOKED_AT: usize = 3;
+
+impl Run {
+    /// Judges what is said of a run.
+    #[must_use]
+    pub fn of(
+        scenario: &Scenario,
+        seed: u64,
+        diagnosis: &Diagnosis,
+        watched: &Watched<'_>,
+        clients: &Truth,
+    ) -> Self {
+        let timing = Timing::of(scenario, clients);
+        let told = |method: Method| {
+            let mut answers = match method {
+                Method::Pgjam => answers(diagnosis),
+                other => watched.answers(other, scenario.truth.victim.0),
+            };
+            answers.truncate(LOOKED_AT);
+            Told {
+                method,
+                judged: Judged::of(&answers, &scenario.truth),
+                answers,
+            }
+        };
+        Self {
+            scenario: scenario.name,
+            family: scenario.family,
+            seed,
+            came_about: timing.came_about(scenario.is_null()),
+            timing,
+            growth: Growth::of(scenario, diagnosis, clients),
+            methods: Method::ALL.into_iter().map(told).collect(),
+        }
+    }
+}
+
+/// Reads what a diagnosis says.
+fn answers(diagnosis: &Diagnosis) -> Vec<Answer> {
+    let label = |id: &String| {
+        let mut events = diagnosis.events.iter();
+        events
+            .find(|event| event.id == *id)
+            .map(|event| event.label.clone())
+    };
+    let findings = diagnosis.findings.iter();
+    let answer = findings.map(|finding| {
+        let blocker = finding.cause.blocker.as_ref();
+        Answer {
+            class: Some(finding.cause.class.to_owned()),
+            table: finding.cause.table.clone(),
+            who: match (finding.scope, blocker.and_then(|it| it.system.clone())) {
+                (_, Some(system)) => Said::System(system),
+                (Scope::Object, None) => Said::InTurn,
+                (Scope::Culprit | Scope::Own, None) => Said::Nobody,
+            },
+            event: finding.cause.event.as_ref().and_then(label),
+            accuses: finding.verdict.accuses(),
+        }
+    });
+    answer.collect()
+}
+
+/// How often something was so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Share {
+    /// So often.
+    pub hits: usize,
+    /// Of so many.
+    pub of: usize,
+    /// Its 95 % interval by Wilson; from 0 to 1 where there is nothing.
+    pub wilson95: [f64; 2],
+}
+
+impl Share {
+    /// Counts.
+    pub fn of(outcomes: impl IntoIterator<Item = bool>) -> Self {
+        let (mut hits, mut of) = (0, 0);
+        for outcome in outcomes {
+            of += 1;
+            hits += usize::from(outcome);
+        }
+        Self {
+            hits,
+            of,
+            wilson95: wilson(hits, of),
+        }
+    }
+}
+
+/// Gives Wilson's score interval at 95 % (Wilson, JASA 22, 1927).
+fn wilson(hits: usize, of: usize) -> [f64; 2] {
+    const Z: f64 = 1.959_964;
+    if of == 0 {
+        return [0.0, 1.0];
+    }
+    let n = of as f64;
+    let share = hits as f64 / n;
+    let middle = share + Z * Z / (2.0 * n);
+    let half = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
+    let scale = 1.0 + Z * Z / n;
+    [(middle - half) / scale, (middle + half) / scale].map(|bound| bound.clamp(0.0, 1.0))
+}
+
+/// How right a method is, over all runs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Total {
+    /// Which.
+    pub method: Method,
+    /// Of its first answer.
+    pub hits_at_1: Shares,
+    /// Of its first three.
+    pub hits_at_3: Shares,
+    /// How often its first answer accuses nobody, where there was a cause.
+    pub silent: Share,
+    /// How often its first answer names a system that is not to blame, where there was a cause.
+    pub wrong: Share,
+    /// How often it says that something is surely wrong, where nothing is.
+    pub false_alarms: Share,
+    /// How often it names somebody for that.
+    pub false_accusations: Share,
+}
+
+/// How often each part of an answer is right.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Shares {
+    /// The class of the cause.
+    pub class: Share,
+    /// The table.
+    pub table: Share,
+    /// The blocking system.
+    pub system: Share,
+    /// The event.
+    pub event: Share,
+    /// All four, in one answer.
+    pub all: Share,
+}
+
+/// The score of all runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Score {
+    /// Always [`Score::SCHEMA`].
+    pub schema: &'static str,
+    /// Runs in which what was to happen did.
+    pub counted: usize,
+    /// Runs in which it did not: they are in no share.
+    pub not_come_about: usize,
+    /// Runs that failed, each with why.
+    pub failed: Vec<String>,
+    /// Each method, pgjam first.
+    pub methods: Vec<Total>,
+    /// How far off the growth of the mean is from what the clients timed, as shares of that.
+    pub growth_error: GrowthError,
+    /// Each run.
+    pub runs: Vec<Run>,
+}
+
+/// How far off pgjam's growths are.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct GrowthError {
+    /// Over so many runs.
+    pub runs: usize,
+    /// So many more had a growth by the clients and none by pgjam.
+    pub untold: usize,
+    /// The median of the errors' sizes; null without any.
+    pub median_abs: Option<f64>,
+    /// The largest; null without any.
+    pub largest_abs: Option<f64>,
+    /// The mean of the errors with their signs; null without any.
+    pub mean: Option<f64>,
+}
+
+impl Score {
+    /// The name and version of the shape.
+    pub const SCHEMA: &'static str = "pgjam.score/0";
+
+    /// Adds runs up.
+    #[must_use]
+    pub fn of(runs: Vec<Run>, failed: Vec<String>) -> Self {
+        let counted = || runs.iter().filter(|run| run.came_about);
+        let total = |method: Method| Total::of(method, counted());
+        Self {
+            schema: Self::SCHEMA,
+            counted: counted().count(),
+            not_come_about: runs.len() - counted().count(),
+            failed,
+            methods: Method::ALL.into_iter().map(total).collect(),
+            growth_error: GrowthError::of(counted()),
+            runs,
+        }
+    }
+}
+
+impl Total {
+    fn of<'a>(method: Method, runs: impl Iterator<Item = &'a Run> + Clone) -> Self {
+        let (null, caused): (Vec<&Run>, Vec<&Run>) =
+            runs.partition(|run| run.family == Family::Null);
+        let judged = |runs: &[&Run]| -> Vec<Judged> {
+            let told = runs.iter().flat_map(|run| &run.methods);
+            let told = told.filter(|told| told.method == method);
+            told.map(|told| told.judged).collect()
+        };
+        let (null, caused) = (judged(&null), judged(&caused));
+        let shares = |hits: fn(&Judged) -> Hits| {
+            let share = |part: fn(Hits) -> bool| Share::of(caused.iter().map(|it| part(hits(it))));
+            Shares {
+                class: share(|hits| hits.class),
+                table: share(|hits| hits.table),
+                system: share(|hits| hits.system),
+                event: share(|hits| hits.event),
+                all: share(|hits| hits.all),
+            }
+        };
+        Self {
+            method,
+            hits_at_1: shares(|judged| judged.at_1),
+            hits_at_3: shares(|judged| judged.at_3),
+            silent: Share::of(caused.iter().map(|judged| !judged.accuses)),
+            wrong: Share::of(caused.iter().map(|judged| judged.wrong)),
+            false_alarms: Share::of(null.iter().map(|judged| judged.alarms)),
+            false_accusations: Share::of(null.iter().map(|judged| judged.names)),
+        }
+    }
+}
+
+impl GrowthError {
+    fn of<'a>(runs: impl Iterator<Item = &'a Run>) -> Self {
+        let (mut errors, mut untold) = (Vec::new(), 0);
+        for run in runs.filter(|run| run.family != Family::Null) {
+            match &run.growth {
+                Some(growth) => errors.extend(growth.error()),
+                None => untold += 1,
+            }
+        }
+        let sum: f64 = errors.iter().sum();
+        let mut sizes: Vec<f64> = errors.iter().map(|error| error.abs()).collect();
+        sizes.sort_unstable_by(f64::total_cmp);
+        let middle = sizes.len().checked_sub(1).map(|last| {
+            let (low, high) = (last / 2, last.div_ceil(2));
+            f64::midpoint(sizes[low], sizes[high])
+        });
+        Self {
+            runs: errors.len(),
+            untold,
+            median_abs: middle,
+            largest_abs: sizes.last().copied(),
+            mean: (!errors.is_empty()).then(|| sum / errors.len() as f64),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_are_wilson_s() {
+        let [low, high] = wilson(9, 10);
+        // Newcombe, Statistics in Medicine 17 (1998), has the formula; these are its figures.
+        assert!(
+            (low - 0.5958).abs() < 1e-3 && (high - 0.9821).abs() < 1e-3,
+            "{low} {high}"
+        );
+        let [none, _] = wilson(0, 5);
+        assert!(none.abs() < 1e-12);
+        let nothing = wilson(0, 0);
+        assert!(nothing[0] < f64::EPSILON && nothing[1] > 0.999);
+    }
+}
