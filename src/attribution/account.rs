@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::attribution::Book;
-use crate::attribution::cause::{Cell, InTheWay};
-use crate::attribution::charge::{Charge, tally};
+use crate::attribution::apportion::Apportioned;
+use crate::attribution::cause::InTheWay;
+use crate::attribution::charge::{Charge, SystemId, tally};
 use crate::attribution::event::{EventGroup, Happening, ONBOARDED};
 use crate::attribution::finding::{
-    Amplifier, Blocker, Cause, CauseLock, EventEffect, Growth, Part, Split, Victim, WhatIf,
+    Amplifier, Blocker, Cause, CauseLock, EventEffect, Growth, Part, Share, Split, Victim, WhatIf,
 };
 use crate::attribution::growth::{Comparison, GrowthPart, Ledger};
 use crate::attribution::verdict::Compared;
@@ -82,11 +83,14 @@ pub(super) fn growth(compared: &Compared, event: Option<String>) -> Option<Growt
 /// Says what stood in the way, by the charges behind it.
 pub(super) fn cause(
     book: &Book<'_>,
-    cell: &Cell,
+    part: &GrowthPart,
     charges: &[&Charge],
     events: &[Happening],
     group: Option<&EventGroup>,
 ) -> Cause {
+    let cell = &part.cell;
+    let apportioned = part.apportioned.as_ref();
+    let bringer = apportioned.and_then(|it| Some(bringer(book, it.most?)));
     let lock = tally(
         charges
             .iter()
@@ -134,7 +138,9 @@ pub(super) fn cause(
     let system = match &cell.blocker {
         InTheWay::System(system) => book.system(*system),
         InTheWay::Prepared { owner, .. } => owner.as_ref().map(ToString::to_string),
-        InTheWay::Nobody | InTheWay::Unseen | InTheWay::Many => None,
+        InTheWay::Nobody | InTheWay::Unseen | InTheWay::Many => {
+            bringer.as_ref().and_then(|bringer| bringer.system.clone())
+        }
     };
     let event = system.as_deref().and_then(|system| {
         let arrived = |&&member: &&usize| {
@@ -151,8 +157,12 @@ pub(super) fn cause(
         .first()
         .is_some_and(|(basis, _)| *basis == Basis::Inferred);
     Cause {
-        class: cell.class.name(),
-        basis: if inferred { "inferred" } else { "measured" },
+        class: apportioned.map_or(cell.class, |it| it.class).name(),
+        basis: match apportioned {
+            Some(_) => "apportioned",
+            None if inferred => "inferred",
+            None => "measured",
+        },
         table: cell.table.as_ref().map(ToString::to_string),
         lock: lock.map(|((kind, mode), _)| CauseLock {
             kind: kind.to_string(),
@@ -160,7 +170,7 @@ pub(super) fn cause(
         }),
         blocker: match cell.blocker {
             InTheWay::System(_) | InTheWay::Prepared { .. } => Some(blocker(system)),
-            InTheWay::Nobody | InTheWay::Unseen | InTheWay::Many => None,
+            InTheWay::Nobody | InTheWay::Unseen | InTheWay::Many => bringer,
         },
         through: through
             .into_iter()
@@ -170,8 +180,34 @@ pub(super) fn cause(
                 query: statement.and_then(text),
             })
             .collect(),
+        apportioned: apportioned.map(|it| shares(book, it)),
         event,
     }
+}
+
+/// Names who brought most of a load, and the statement with which it did.
+fn bringer(book: &Book<'_>, (system, statement): (SystemId, u32)) -> Blocker {
+    let id = book.charges.victims.get(statement).statement;
+    let text = id.and_then(|id| book.statements.get(id));
+    Blocker {
+        system: book.system(Some(system)),
+        gid: None,
+        table: None,
+        query: text.map(|statement| statement.text.to_string()),
+        fingerprint: id.map(|id| id.to_string()),
+        query_basis: id.map(|_| Basis::Inferred.name()),
+        // It is what it does that is in the way.
+        state: BTreeMap::from([("active".to_owned(), 1.0)]),
+    }
+}
+
+/// Names the systems among which a growth is apportioned.
+fn shares(book: &Book<'_>, apportioned: &Apportioned) -> Vec<Share> {
+    let share = |&(system, share): &(Option<SystemId>, f64)| Share {
+        system: book.system(system),
+        share,
+    };
+    apportioned.shares.iter().map(share).collect()
 }
 
 /// Says what the blamed event did to a victim, apart and with its group.
@@ -227,6 +263,9 @@ pub(super) fn what_if(
 ) -> Option<WhatIf> {
     let comparison = &compared.comparison;
     let [_, calls] = comparison.calls?;
+    if let Some(apportioned) = &part.apportioned {
+        return without_the_load(comparison, part, apportioned, cause);
+    }
     let blocker = cause.blocker.as_ref();
     let state = cause.dominant_state();
     let (removed, share, state) = match (blocker.and_then(|b| b.system.as_deref()), state) {
@@ -253,6 +292,24 @@ pub(super) fn what_if(
     })
 }
 
+/// Says what the victim would be without the load that one system brought; of the slowest calls
+/// that is not known.
+fn without_the_load(
+    comparison: &Comparison,
+    part: &GrowthPart,
+    apportioned: &Apportioned,
+    cause: &Cause,
+) -> Option<WhatIf> {
+    let system = cause.blocker.as_ref()?.system.as_deref()?;
+    let (_, share) = apportioned.shares.first()?;
+    let mean = comparison.after.1.value - share * part.estimate.value;
+    Some(WhatIf {
+        removed: format!("the load of {system}"),
+        mean_ms: Some(mean.max(0.0) * 1e3),
+        p99_ms: None,
+    })
+}
+
 /// Splits a victim's growth over its causes, without remainder.
 pub(super) fn split(
     book: &Book<'_>,
@@ -272,7 +329,7 @@ pub(super) fn split(
         .map(|part| Part {
             cause: cause(
                 book,
-                &part.cell,
+                part,
                 &book.charges_of(comparison, part),
                 events,
                 group,

@@ -24,6 +24,7 @@ pub(crate) enum Class {
     LwLock,
     Wal,
     Io,
+    Cpu,
     SyncReplication,
     Client,
     OwnWork,
@@ -31,7 +32,7 @@ pub(crate) enum Class {
 }
 
 impl Class {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::RowLock,
         Self::RelationLock,
         Self::DdlQueue,
@@ -46,6 +47,7 @@ impl Class {
         Self::LwLock,
         Self::Wal,
         Self::Io,
+        Self::Cpu,
         Self::SyncReplication,
         Self::Client,
         Self::OwnWork,
@@ -76,6 +78,7 @@ impl Class {
             Self::LwLock => "lwlock",
             Self::Wal => "wal",
             Self::Io => "io",
+            Self::Cpu => "cpu",
             Self::SyncReplication => "sync-replication",
             Self::Client => "client",
             Self::OwnWork => "own-work",

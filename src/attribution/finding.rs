@@ -337,10 +337,13 @@ pub struct Cause {
     pub table: Option<String>,
     /// The lock most often waited for; null for classes without one.
     pub lock: Option<CauseLock>,
-    /// Who held it; null where nobody does or nobody was seen.
+    /// Who held it, or brought most of the load where nobody does; null where neither was seen.
     pub blocker: Option<Blocker>,
     /// Amplifiers between victim and root.
     pub through: Vec<Amplifier>,
+    /// For what nobody holds: the systems by what they added to its use, the largest first, with
+    /// shares that sum to 1; null where it is not apportioned.
+    pub apportioned: Option<Vec<Share>>,
     /// The blocker's own onboarding; null if it was there before.
     pub event: Option<String>,
 }
@@ -357,6 +360,15 @@ impl Cause {
             .filter(|&(_, share)| share > 0.0)
             .max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(a.0)))
     }
+}
+
+/// A system's share of the load that came.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Share {
+    /// Whose; null where no rule names it.
+    pub system: Option<String>,
+    /// 0 to 1.
+    pub share: f64,
 }
 
 /// A lock in a cause.
@@ -434,6 +446,10 @@ pub struct Evidence {
     pub longest_wait_ms: Option<f64>,
     /// Blocks of time behind the interval, before and after.
     pub blocks: [usize; 2],
+    /// Rows that the victim returned or wrote per call, before and after; null where nothing counts.
+    pub rows_per_call: Option<[f64; 2]>,
+    /// Blocks of tables and indexes that it touched per call, before and after.
+    pub blocks_per_call: Option<[f64; 2]>,
 }
 
 /// One victim's growth, split without remainder.

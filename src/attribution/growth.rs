@@ -7,10 +7,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::attribution::apportion::Apportioned;
 use crate::attribution::cause::{Cell, InTheWay};
 use crate::attribution::charge::{Charges, SystemId};
 use crate::attribution::finding::CallsBasis;
 use crate::attribution::statistics::{Block, Estimate, Ratio, rank_stability};
+use crate::attribution::usage::Work;
 use crate::attribution::window::{Cuts, Window};
 use crate::names::Statements;
 use crate::recording::Recording;
@@ -43,6 +45,8 @@ pub(super) struct Comparison {
     pub(super) basis: CallsBasis,
     pub(super) systems: Vec<Option<SystemId>>,
     pub(super) blocks: [usize; 2],
+    /// What the statement did before and after, where the server counts it.
+    pub(super) work: Option<(Work, Work)>,
 }
 
 /// One cause's part in it.
@@ -56,6 +60,8 @@ pub(super) struct GrowthPart {
     /// Seconds lost to it after, scaled.
     pub(super) seconds: f64,
     pub(super) stability: Option<f64>,
+    /// Whose new load it is laid to, where nobody is in the way.
+    pub(super) apportioned: Option<Apportioned>,
 }
 
 impl<'a> Ledger<'a> {
@@ -211,6 +217,7 @@ impl<'a> Ledger<'a> {
                 estimate,
                 seconds,
                 stability: None,
+                apportioned: None,
             });
         }
         if let Some(kept) = rank_stability(&sides.0, &sides.1) {
@@ -242,6 +249,7 @@ impl<'a> Ledger<'a> {
             },
             systems,
             blocks: [blocks_before.len(), blocks_after.len()],
+            work: None,
         })
     }
 

@@ -15,6 +15,7 @@
 //! Nothing here does I/O or reads a clock, and nothing can fail.
 
 mod account;
+mod apportion;
 mod arrival;
 mod cause;
 mod charge;
@@ -30,6 +31,7 @@ mod rollup;
 mod series;
 mod statistics;
 mod tail;
+mod usage;
 mod verdict;
 mod window;
 
@@ -38,6 +40,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) use charge::is_victim;
 
 use crate::attribution::account::{event_id, split};
+use crate::attribution::apportion::Added;
 use crate::attribution::cause::InTheWay;
 use crate::attribution::charge::{Charge, Charger, Charges, Look, SystemId, tally};
 use crate::attribution::event::EventGroup;
@@ -45,6 +48,7 @@ use crate::attribution::execution::Executions;
 use crate::attribution::finding::{Cost, Diagnosis, Group, Now, ServerFacts, Window};
 use crate::attribution::growth::{Comparison, GrowthPart, Ledger};
 use crate::attribution::history::History;
+use crate::attribution::usage::Usage;
 use crate::attribution::verdict::Compared;
 use crate::attribution::window::Cuts;
 use crate::graph::WaitGraph;
@@ -138,7 +142,7 @@ pub fn diagnose_in_words(
         (Some(first), Some(last)) => event::groups(&events, &cuts, first.at, last.until),
         _ => Vec::new(),
     };
-    let compared = compare(&book, &ledger, &groups);
+    let compared = compare(&book, &ledger, &groups, &Usage::of(recording));
     let findings = verdict::findings(&book, &ledger, &compared, &events, &groups);
     let mut splits: Vec<_> = compared
         .iter()
@@ -200,7 +204,19 @@ pub fn diagnose_in_words(
 }
 
 /// Compares every victim around every group of events, and what is lost at the end.
-fn compare(book: &Book<'_>, ledger: &Ledger<'_>, groups: &[EventGroup]) -> Vec<Compared> {
+fn compare(
+    book: &Book<'_>,
+    ledger: &Ledger<'_>,
+    groups: &[EventGroup],
+    usage: &Usage,
+) -> Vec<Compared> {
+    let added = |group: &EventGroup| match (&group.before, &group.after) {
+        (Some(before), Some(after)) => {
+            Added::between(ledger, usage, book.statements, [before, after])
+        }
+        _ => Added::default(),
+    };
+    let added: Vec<Added> = groups.iter().map(added).collect();
     let mut compared = Vec::new();
     let with_tail = |comparison: Comparison, group| {
         let slowest = |window: &window::Window| {
@@ -226,7 +242,8 @@ fn compare(book: &Book<'_>, ledger: &Ledger<'_>, groups: &[EventGroup]) -> Vec<C
             let (Some(before), Some(after)) = (&group.before, &group.after) else {
                 continue;
             };
-            if let Some(comparison) = ledger.compare(victim, Some(before), after, true) {
+            if let Some(mut comparison) = ledger.compare(victim, Some(before), after, true) {
+                added[n].lay(&mut comparison, ledger, usage, book.statements);
                 compared.push(with_tail(comparison, Some(n)));
             }
         }

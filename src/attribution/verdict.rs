@@ -18,6 +18,7 @@ use crate::attribution::finding::{CallsBasis, Evidence, Finding, Scope, Tail, Ve
 use crate::attribution::growth::{Comparison, GrowthPart, Ledger};
 use crate::attribution::statistics::{FEWEST_BLOCKS, discoveries};
 use crate::attribution::tail::Slowest;
+use crate::attribution::usage::Work;
 
 /// A cause matters from this share of the mean before, or of the time now.
 const MATERIAL_SHARE: f64 = 0.1;
@@ -212,7 +213,9 @@ impl Candidate<'_> {
     }
 
     fn scope(&self) -> Scope {
+        let apportioned = self.part.apportioned.as_ref();
         match self.part.cell.blocker {
+            InTheWay::Nobody if apportioned.is_some_and(|it| it.most.is_some()) => Scope::Culprit,
             InTheWay::Nobody => Scope::Own,
             InTheWay::Many => Scope::Object,
             InTheWay::System(_) | InTheWay::Prepared { .. } | InTheWay::Unseen => Scope::Culprit,
@@ -229,8 +232,13 @@ impl Candidate<'_> {
     ) -> Finding {
         let comparison = &self.compared.comparison;
         let group = self.compared.group.map(|group| &groups[group]);
-        let cause = cause(book, &self.part.cell, &self.charges, events, group);
-        let per_call = comparison.calls.is_some();
+        let cause = cause(book, self.part, &self.charges, events, group);
+        let is_per_call = comparison.calls.is_some();
+        let per_call = |of: fn(&Work) -> f64| {
+            let (before, after) = comparison.work?;
+            let counted = before.calls > 0.0 && after.calls > 0.0;
+            counted.then(|| [before, after].map(|work| of(&work) / work.calls))
+        };
         let milliseconds = |seconds: f64| seconds * 1e3;
         let verdict = self.verdict(holds);
         let value = self.part.estimate.value;
@@ -244,12 +252,12 @@ impl Candidate<'_> {
                 self.compared,
                 cause.event.clone().or_else(|| first_event(group)),
             ),
-            ms_per_call: per_call.then(|| milliseconds(value)),
+            ms_per_call: is_per_call.then(|| milliseconds(value)),
             ci95_ms_per_call: self
                 .part
                 .estimate
                 .interval()
-                .filter(|_| per_call)
+                .filter(|_| is_per_call)
                 .map(|interval| interval.map(milliseconds)),
             share_of_growth: comparison
                 .before
@@ -274,6 +282,8 @@ impl Candidate<'_> {
                     .max()
                     .map(crate::time::Span::as_millis_f64),
                 blocks: comparison.blocks,
+                rows_per_call: per_call(|work| work.rows),
+                blocks_per_call: per_call(|work| work.blocks),
             },
             cause,
         }

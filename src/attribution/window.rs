@@ -177,6 +177,11 @@ impl Window {
         self.to.since(self.from)
     }
 
+    /// Tells whether a piece is compared in it.
+    pub(super) fn has(&self, piece: usize) -> bool {
+        self.blocks.iter().any(|block| block.contains(&piece))
+    }
+
     /// Tells whether an instant lies in it.
     pub(super) fn contains(&self, at: Timestamp) -> bool {
         self.from <= at && at < self.to
@@ -200,7 +205,7 @@ fn regular(looks: &[Look]) -> Vec<Timestamp> {
 }
 
 /// Lists the looks at the counters: the last of each minute whose samples are gone, and then all.
-fn looks_at_counters(recording: &Recording) -> Vec<(Timestamp, &[StatementCounters])> {
+pub(super) fn looks_at_counters(recording: &Recording) -> Vec<(Timestamp, &[StatementCounters])> {
     let minutes = recording
         .minutes
         .iter()

@@ -88,6 +88,7 @@ pub(crate) fn sync_holds_the_row() -> Cause {
             system: Some("intake-07".to_owned()),
             query: Some(UPDATE_COUNTER.to_owned()),
         }],
+        apportioned: None,
         event: Some("e19".to_owned()),
     }
 }
@@ -100,6 +101,7 @@ fn shared(class: &'static str) -> Cause {
         lock: None,
         blocker: None,
         through: Vec::new(),
+        apportioned: None,
         event: None,
     }
 }
@@ -147,6 +149,8 @@ pub(crate) fn proved() -> Finding {
             ticks: 291,
             longest_wait_ms: Some(162.0),
             blocks: [12, 22],
+            rows_per_call: Some([1.0, 1.0]),
+            blocks_per_call: Some([6.2, 6.4]),
         },
     }
 }
@@ -188,6 +192,8 @@ pub(crate) fn hot_row() -> Finding {
             ticks: 214,
             longest_wait_ms: Some(41.0),
             blocks: [12, 22],
+            rows_per_call: Some([1.0, 1.0]),
+            blocks_per_call: Some([6.2, 6.4]),
         },
     }
 }
@@ -228,6 +234,8 @@ pub(crate) fn unsure() -> Finding {
             ticks: 6,
             longest_wait_ms: None,
             blocks: [4, 6],
+            rows_per_call: Some([1.0, 1.0]),
+            blocks_per_call: Some([6.2, 6.4]),
         },
     }
 }

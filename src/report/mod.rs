@@ -26,6 +26,7 @@ pub mod naming;
 mod palette;
 pub mod rights;
 mod slowest;
+mod spent;
 mod steps;
 pub mod text;
 pub mod tree;

@@ -8,9 +8,8 @@ use super::Worded;
 use super::figures::{count, duration, interval, milliseconds, percent, plural};
 use super::line::{escape, fit};
 use super::naming::{blocker_name, statement_name};
-use crate::attribution::finding::{
-    CallsBasis, Cause, Diagnosis, Event, Finding, Growth, Scope, Verdict, Victim,
-};
+use super::spent::{class_words, spent};
+use crate::attribution::finding::{CallsBasis, Diagnosis, Event, Finding, Growth, Verdict, Victim};
 
 /// From this share of the lock waits on, that nobody was seen to hold the locks is the answer.
 const MUCH_UNSEEN: f64 = 0.2;
@@ -207,7 +206,7 @@ pub(super) fn list(names: &[String]) -> String {
 }
 
 /// Bounds a name.
-fn name(text: &str) -> String {
+pub(super) fn name(text: &str) -> String {
     fit(&escape(text), 64)
 }
 
@@ -275,125 +274,10 @@ fn happened(event: &Event) -> String {
     }
 }
 
-/// Says how the time went: what was waited for, and why that took so long.
-fn spent(finding: &Finding) -> String {
-    let cause = &finding.cause;
-    let table = |otherwise: &str| {
-        cause
-            .table
-            .as_deref()
-            .map_or_else(|| otherwise.to_owned(), name)
-    };
-    let holder = holder(finding);
-    if let (Some(elsewhere), "row-lock" | "relation-lock") = (held_elsewhere(cause), cause.class) {
-        let between = cause
-            .through
-            .first()
-            .and_then(|gate| gate.system.as_deref());
-        return format!(
-            "spent waiting for {} behind {}, which itself waits for a lock on {} that {holder}{}",
-            table("a lock"),
-            between.map_or_else(|| "somebody".to_owned(), name),
-            name(elsewhere),
-            states(cause)
-        );
-    }
-    let what = match cause.class {
-        "row-lock" => match &cause.table {
-            Some(table) => format!("spent waiting for rows of {} that {holder}", name(table)),
-            None => format!("spent waiting for rows that {holder}"),
-        },
-        "relation-lock" => format!(
-            "spent waiting for a lock on {} that {holder}",
-            table("a table")
-        ),
-        "ddl-queue" => match cause.through.first() {
-            Some(gate) => format!(
-                "spent queued for {} behind {} of {}, which itself waits for a lock that {holder}",
-                table("a table"),
-                gate.query
-                    .as_deref()
-                    .map_or_else(|| "a statement".to_owned(), statement_name),
-                gate.system
-                    .as_deref()
-                    .map_or_else(|| "an unnamed system".to_owned(), name)
-            ),
-            None => format!(
-                "spent queued for {} behind a schema change, for a lock that {holder}",
-                table("a table")
-            ),
-        },
-        "advisory-lock" => format!("spent waiting for an advisory lock that {holder}"),
-        "prepared-transaction" => format!(
-            "spent waiting for {} that {holder}",
-            cause
-                .table
-                .as_deref()
-                .map_or_else(|| "a lock".to_owned(), |t| format!("a lock on {}", name(t)))
-        ),
-        "extend-lock" => format!(
-            "spent waiting for the right to extend {}, which {holder}",
-            table("a table")
-        ),
-        "virtualxid" | "safe-snapshot" => {
-            format!("spent waiting for the end of a transaction that {holder}")
-        }
-        "object-lock" => format!("spent waiting for an object lock that {holder}"),
-        class => format!("spent on {}", class_words(class)),
-    };
-    format!("{what}{}{}", states(cause), amplifiers(cause))
-}
-
-/// Gives the table that the one at the end of the chain holds, where it is another than
-/// the one that the victim waits for.
-fn held_elsewhere(cause: &Cause) -> Option<&str> {
-    let held = cause.blocker.as_ref()?.table.as_deref()?;
-    (cause.table.as_deref() != Some(held)).then_some(held)
-}
-
-/// Says who holds it, as the rest of "a lock that …".
-fn holder(finding: &Finding) -> String {
-    match (&finding.cause.blocker, finding.scope) {
-        (Some(blocker), Scope::Culprit) if blocker.gid.is_some() => {
-            format!("the prepared transaction {} holds", blocker_name(blocker))
-        }
-        (Some(blocker), Scope::Culprit) => format!("{} holds", blocker_name(blocker)),
-        (_, Scope::Object) => "many systems hold in turn, no single one to blame".to_owned(),
-        _ => "somebody held who was gone before being seen".to_owned(),
-    }
-}
-
-/// Says in which state the root was, where one state explains most of it.
-fn states(cause: &Cause) -> String {
-    match cause.dominant_state() {
-        Some((state, share)) if cause.class != "prepared-transaction" => {
-            format!(", {} of that time {}", percent(share), escape(state))
-        }
-        _ => String::new(),
-    }
-}
-
-fn amplifiers(cause: &Cause) -> String {
-    if cause.class == "ddl-queue" || cause.through.is_empty() {
-        return String::new();
-    }
-    let mut names: Vec<String> = cause
-        .through
-        .iter()
-        .filter_map(|amplifier| amplifier.system.clone())
-        .collect();
-    names.sort_unstable();
-    names.dedup();
-    if names.is_empty() {
-        return String::new();
-    }
-    format!(", partly in a queue behind {}", list(&names))
-}
-
 /// Says how sure that is, without jargon.
 fn sureness(finding: &Finding) -> String {
     let basis = match finding.cause.basis {
-        "apportioned" => ", apportioned to its users and not measured",
+        "apportioned" => ", apportioned by what each system added and not measured",
         "inferred" => ", inferred and not measured",
         _ => "",
     };
@@ -406,32 +290,6 @@ fn sureness(finding: &Finding) -> String {
             "supported by statistics over {}, not proved{basis}",
             plural(finding.evidence.samples, "sample")
         ),
-    }
-}
-
-/// Says a class of cause in words.
-pub(super) fn class_words(class: &str) -> &str {
-    match class {
-        "row-lock" => "waits for row locks",
-        "relation-lock" => "waits for table locks",
-        "ddl-queue" => "a queue behind a schema change",
-        "advisory-lock" => "waits for advisory locks",
-        "prepared-transaction" => "waits for a prepared transaction",
-        "deadlock" => "deadlocks",
-        "object-lock" => "waits for object locks",
-        "extend-lock" => "waits for the right to extend a table",
-        "virtualxid" => "waits for transactions to end",
-        "safe-snapshot" => "waits for a safe snapshot",
-        "buffer-pin" => "waits for pinned buffers",
-        "lwlock" => "waits for the server's internal (lightweight) locks",
-        "wal" => "waits for the write-ahead log",
-        "io" => "waits for reads and writes",
-        "cpu" => "waits for a free processor",
-        "sync-replication" => "waits for the synchronous standby",
-        "horizon" => "dead rows that an old transaction keeps alive",
-        "client" => "waits for its client",
-        "own-work" => "its own work (plan, rows or blocks per call)",
-        _ => "something that none of the known causes explains",
     }
 }
 

@@ -3,11 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "measured shares are worth reading")]
 
+mod apportion;
 mod look;
 mod nonsense;
 mod noticed;
 mod paced;
 mod rollup;
+
 mod simulator;
 mod story;
 mod tails;
