@@ -267,6 +267,10 @@ impl Detector {
 impl Work {
     /// Takes in a minute; gives the loads before and after a step, if there was one.
     fn step(&mut self, load: f64, grain: f64) -> Option<(f64, f64)> {
+        if self.minutes.is_empty() {
+            // As many as there may be and no more: thousands of systems have these.
+            self.minutes.reserve_exact(BEFORE + AFTER + 1);
+        }
         self.minutes.push_back((load, grain));
         if self.minutes.len() > BEFORE + AFTER {
             self.minutes.pop_front();

@@ -13,6 +13,10 @@ use super::segment::{self, Segment};
 use super::tables::{Table, class_of};
 use crate::time::Timestamp;
 
+/// So many places stay for the rows to come. Some tables get thousands of rows at once, each minute
+/// or each hour, and that much room each would be most of what a watch takes.
+const PLACES: usize = 256;
+
 /// Where parts go.
 #[derive(Debug)]
 pub(super) struct Place {
@@ -76,6 +80,13 @@ impl<R: Row> Buffer<R> {
         self.rows.push((row.at().unwrap_or(now), row));
     }
 
+    /// Takes in rows, at `now` by the server's clock.
+    pub(super) fn extend(&mut self, now: Timestamp, rows: impl ExactSizeIterator<Item = R>) {
+        // Not twice as many, as where one comes after the other.
+        self.rows.reserve(rows.len());
+        rows.for_each(|row| self.push(now, row));
+    }
+
     /// Gives the rows that wait up to a time.
     pub(super) fn until(&self, cut: Timestamp) -> impl Iterator<Item = &R> {
         let rows = self.rows.iter().filter(move |(at, _)| *at <= cut);
@@ -95,6 +106,7 @@ impl<R: Row> Buffer<R> {
     fn retain(&mut self, keep: impl Fn(Timestamp) -> bool) -> u64 {
         let before = self.rows.len();
         self.rows.retain(|(at, _)| keep(*at));
+        self.rows.shrink_to(PLACES);
         self.bytes = self.rows.iter().map(|(_, row)| row.bytes()).sum();
         (before - self.rows.len()) as u64
     }

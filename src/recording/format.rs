@@ -100,10 +100,12 @@ pub(super) fn cannot_encode<R: Row>(error: &dyn std::error::Error) -> RecordingE
 /// Rows on their way into one Parquet file, a row group at a time.
 ///
 /// Of a row group one column after the other is packed: a compressor takes many times the memory
-/// of what it packs, and all at once they would be most of what a watch takes.
+/// of what it packs, and all at once they would be most of what a watch takes. A column's writer
+/// takes up to a megabyte before it has seen a row, so these too are made one after the other.
 pub(super) struct Groups<R, W: Write + Send> {
     file: SerializedFileWriter<W>,
-    columns: ArrowRowGroupWriterFactory,
+    /// What makes the writer of each column.
+    columns: Vec<ArrowRowGroupWriterFactory>,
     rows: PhantomData<R>,
 }
 
@@ -115,8 +117,16 @@ impl<R: Row, W: Write + Send> Groups<R, W> {
                 .with_properties(properties::<R>(level)?)
                 // Parquet's own types say it all; arrow's beside them take a kilobyte a file.
                 .with_skip_arrow_metadata(true);
+            // Who would make the writers of a whole file makes all of them at once.
+            let alone = fields::<R>().into_iter().map(|field| {
+                let (nowhere, schema) = (std::io::sink(), Arc::new(Schema::new(vec![field])));
+                let writer = ArrowWriter::try_new_with_options(nowhere, schema, options.clone())?;
+                Ok(writer.into_serialized_writer()?.1)
+            });
+            let columns = alone.collect::<Result<_, ParquetError>>()?;
             let schema = Arc::new(Schema::new(fields::<R>()));
-            ArrowWriter::try_new_with_options(file, schema, options)?.into_serialized_writer()
+            let writer = ArrowWriter::try_new_with_options(file, schema, options)?;
+            Ok((writer.into_serialized_writer()?.0, columns))
         };
         let (file, columns) = begin().map_err(|error| cannot_encode::<R>(&error))?;
         let rows = PhantomData;
@@ -132,17 +142,18 @@ impl<R: Row, W: Write + Send> Groups<R, W> {
         let mut write = || -> Result<(), Box<dyn std::error::Error>> {
             let order = order::of::<R>(batches)?;
             let number = self.file.flushed_row_groups().len();
-            let writers = self.columns.create_column_writers(number)?;
             let mut group = self.file.next_row_group()?;
-            // No column is a structure, so each has one writer.
-            for (number, (field, mut writer)) in fields::<R>().iter().zip(writers).enumerate() {
-                let columns = batches.iter().map(|batch| batch.column(number).as_ref());
+            for (column, (field, writers)) in fields::<R>().iter().zip(&self.columns).enumerate() {
+                let columns = batches.iter().map(|batch| batch.column(column).as_ref());
                 let columns: Vec<&dyn Array> = columns.collect();
-                for piece in order.chunks(PIECE) {
-                    let leaves = compute_leaves(field, &interleave(&columns, piece)?)?;
-                    leaves.iter().try_for_each(|leaf| writer.write(leaf))?;
+                // No column is a structure, so each has one writer.
+                for mut writer in writers.create_column_writers(number)? {
+                    for piece in order.chunks(PIECE) {
+                        let leaves = compute_leaves(field, &interleave(&columns, piece)?)?;
+                        leaves.iter().try_for_each(|leaf| writer.write(leaf))?;
+                    }
+                    writer.close()?.append_to_row_group(&mut group)?;
                 }
-                writer.close()?.append_to_row_group(&mut group)?;
             }
             group.close()?;
             Ok(())

@@ -107,15 +107,10 @@ impl Writer {
             Entry::Declared(row) => tables.declared.push(self.now, row),
             Entry::Loss(row) => tables.lose(self.now, row),
             Entry::Charges(rows) => {
-                for row in rows {
-                    tables.charges.push(self.now, PerTick(row));
-                }
+                let rows = rows.into_iter().map(PerTick);
+                tables.charges.extend(self.now, rows);
             }
-            Entry::Edges(rows) => {
-                for row in rows {
-                    tables.edges.push(self.now, row);
-                }
-            }
+            Entry::Edges(rows) => tables.edges.extend(self.now, rows.into_iter()),
             Entry::Minute(minute) => tables.minute(*minute),
             Entry::Surroundings(around) => tables.surroundings(self.now, *around),
             Entry::Event(row) => tables.events.push(self.now, row),
@@ -217,21 +212,11 @@ impl Writer {
 impl Tables {
     /// Takes in what went on around.
     fn surroundings(&mut self, now: Timestamp, around: Surroundings) {
-        for row in around.tables {
-            self.tables.push(now, row);
-        }
-        for row in around.databases {
-            self.databases.push(now, row);
-        }
-        for row in around.server {
-            self.server.push(now, row);
-        }
-        for row in around.horizons {
-            self.horizons.push(now, row);
-        }
-        for row in around.settings {
-            self.settings.push(now, row);
-        }
+        self.tables.extend(now, around.tables.into_iter());
+        self.databases.extend(now, around.databases.into_iter());
+        self.server.extend(now, around.server.into_iter());
+        self.horizons.extend(now, around.horizons.into_iter());
+        self.settings.extend(now, around.settings.into_iter());
     }
 
     /// Takes in a tick, with its time on each row.
@@ -240,29 +225,27 @@ impl Tables {
         let mut tick = TickRow::from(snapshot.tick);
         tick.missed = tick.missed.saturating_add(std::mem::take(&mut self.missed));
         self.ticks.push(at, tick);
-        for row in snapshot.sessions {
-            self.sessions.push(at, SessionRow::new(at, row));
-        }
-        for row in snapshot.locks {
-            self.locks.push(at, LockRow::new(at, row));
-        }
-        for row in snapshot.prepared {
-            self.prepared.push(at, Stamped { at, row });
-        }
-        for row in snapshot.safe_snapshots {
-            self.safe_snapshots.push(at, Stamped { at, row });
-        }
+        let sessions = snapshot.sessions.into_iter();
+        self.sessions
+            .extend(at, sessions.map(|row| SessionRow::new(at, row)));
+        let locks = snapshot.locks.into_iter();
+        self.locks
+            .extend(at, locks.map(|row| LockRow::new(at, row)));
+        let prepared = snapshot.prepared.into_iter();
+        self.prepared
+            .extend(at, prepared.map(|row| Stamped { at, row }));
+        let waits = snapshot.safe_snapshots.into_iter();
+        self.safe_snapshots
+            .extend(at, waits.map(|row| Stamped { at, row }));
     }
 
     /// Takes in what remains of a minute.
     fn minute(&mut self, rolled: RolledUp) {
         let at = rolled.minute.at;
-        for row in rolled.cells {
-            self.cells.push(at, PerMinute(row));
-        }
-        for row in rolled.counters {
-            self.minute_counters.push(at, PerMinute(row));
-        }
+        self.cells
+            .extend(at, rolled.cells.into_iter().map(PerMinute));
+        let counters = rolled.counters.into_iter();
+        self.minute_counters.extend(at, counters.map(PerMinute));
         self.minutes.push(at, rolled.minute);
     }
 
@@ -270,9 +253,9 @@ impl Tables {
     fn counters(&mut self, counters: Counters) {
         let at = counters.at;
         self.looks.push(at, Look { at });
-        for row in counters.rows {
-            self.counters.push(at, StatementCounters { at, ..row });
-        }
+        let rows = counters.rows.into_iter();
+        self.counters
+            .extend(at, rows.map(|row| StatementCounters { at, ..row }));
     }
 }
 
