@@ -1,7 +1,9 @@
 //! `pgjam record`: the daemon, from the command line.
 
 use std::fmt::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use crate::cli::Done;
 use crate::cli::args::RecordArgs;
@@ -30,6 +32,7 @@ pub(super) fn run(args: &RecordArgs, screen: &Screen) -> Done {
         }
         wanted = config.log;
     }
+    begin_anew();
     wanted.format = args.log_format.map_or(wanted.format, Into::into);
     let _last_lines =
         log::begin(wanted, screen.is_quiet()).map_err(Failure::io("cannot begin the log"))?;
@@ -46,6 +49,24 @@ pub(super) fn run(args: &RecordArgs, screen: &Screen) -> Done {
     // Whoever is late, as for a disk that hangs, is not waited for any longer.
     std::mem::forget(runtime);
     Ok(ended?)
+}
+
+/// Begins anew in place of this process, once, with what the allocator is to be told.
+///
+/// It keeps its id, its arguments and what else is in its environment. What the allocator was told
+/// by somebody else stays; where a program cannot begin anew it goes on as it is, with more memory.
+fn begin_anew() {
+    let told = |(key, _): &(&str, &str)| std::env::var_os(key).is_some();
+    let mut arguments = std::env::args_os();
+    let (Some(name), Ok(program)) = (arguments.next(), std::env::current_exe()) else {
+        return;
+    };
+    if !daemon::ALLOCATOR.iter().any(told) {
+        let mut again = Command::new(program);
+        again.arg0(name).args(arguments).envs(daemon::ALLOCATOR);
+        // It comes back only where that failed.
+        let _ = again.exec();
+    }
 }
 
 /// Understands what is to be watched.

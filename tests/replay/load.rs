@@ -8,7 +8,7 @@ use pgjam::lab::rollout::{Phases, Rollout};
 use pgjam::lab::server::{Options, ThrowAway};
 use pgjam::pg::{Pid, QueryId};
 use pgjam::recording::Recording;
-use pgjam::sample::{Name, Server, Session, Snapshot, StatementText};
+use pgjam::sample::{Counters, Name, Server, Session, Snapshot, StatementCounters, StatementText};
 use pgjam::statement::StatementId;
 use pgjam::time::{Span, Timestamp};
 use rustix::process::{Pid as Process, Signal, kill_process};
@@ -75,39 +75,87 @@ impl Load {
     }
 
     /// Gives the ticks of a round.
-    pub(crate) fn ticks(&self, round: i64) -> impl Iterator<Item = Snapshot> {
-        let later = Span::from_micros(self.lasts.as_micros() * round);
+    pub(crate) fn ticks(&self, round: Round) -> impl Iterator<Item = Snapshot> {
         let ticks = self.recording.snapshots.iter();
         ticks.map(move |snapshot| {
             let mut again = snapshot.clone();
-            again.tick.at = again.tick.at + later;
+            let tick = &mut again.tick;
+            let later = round.at(self, tick.at).since(tick.at);
+            tick.at = tick.at + later;
+            tick.span = times(tick.span, round.slower);
             for session in &mut again.sessions {
-                renew(session, round, later);
+                renew(session, round.number, later);
             }
             for lock in &mut again.locks {
-                lock.pid = lock.pid.map(|known| pid(known, round));
+                lock.pid = lock.pid.map(|known| pid(known, round.number));
                 delay(&mut lock.waitstart, later);
             }
             again
         })
     }
+
+    /// Gives the looks at the counters of a round, which are of its statements.
+    pub(crate) fn counters(&self, round: Round) -> impl Iterator<Item = Counters> {
+        let looks = self.recording.counters.iter();
+        looks.map(move |look| {
+            let at = round.at(self, look.at);
+            let row = |row: &StatementCounters| StatementCounters {
+                at,
+                query_id: query_id(row.query_id, round.number),
+                ..*row
+            };
+            let rows = look.rows.iter().map(row).collect();
+            Counters { at, rows }
+        })
+    }
+}
+
+/// One time round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Round {
+    pub(crate) number: i64,
+    /// How much later it begins than what was recorded.
+    pub(crate) later: Span,
+    /// So many times the time passes between its ticks that did.
+    pub(crate) slower: i64,
+}
+
+impl Round {
+    /// Gives the round after it.
+    pub(crate) fn next(self, load: &Load, slower: i64) -> Self {
+        Self {
+            number: self.number + 1,
+            later: self.later + times(load.lasts, self.slower),
+            slower,
+        }
+    }
+
+    /// Tells when something comes that was recorded at some time.
+    fn at(self, load: &Load, at: Timestamp) -> Timestamp {
+        let begins = load.begins();
+        begins + self.later + times(at.since(begins), self.slower)
+    }
+}
+
+fn times(span: Span, factor: i64) -> Span {
+    Span::from_micros(span.as_micros() * factor)
 }
 
 /// Makes a session one of a later round.
 fn renew(session: &mut Session, round: i64, later: Span) {
     session.pid = pid(session.pid, round);
     session.backend_start = session.backend_start + later;
-    session.application_name = format!("{} {round}", session.application_name).into();
-    session.query_id = session.query_id.map(|id| query_id(id, round));
-    session.statement = session.statement.map(|id| statement(id, round));
-    let times = [
+    let starts = [
         &mut session.xact_start,
         &mut session.query_start,
         &mut session.state_change,
     ];
-    for time in times {
+    for time in starts {
         delay(time, later);
     }
+    session.application_name = format!("{} {round}", session.application_name).into();
+    session.query_id = session.query_id.map(|id| query_id(id, round));
+    session.statement = session.statement.map(|id| statement(id, round));
     // What the daemon holds of a row it holds for itself.
     session.client_addr = session.client_addr.as_deref().map(Arc::from);
 }
