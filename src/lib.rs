@@ -36,7 +36,7 @@
 //! | [`attribution`] | charges, growth, events, statistics, findings | nothing |
 //! | [`report`] | one worded report, and its renderers | nothing |
 //! | [`doctor`] | the preflight: what this role may see, and the statement that grants the rest | server |
-//! | [`lab`] | throw-away servers, a workload whose truth is known | server, tasks, clock, environment, files, processes |
+//! | [`lab`] | throw-away servers, scenarios whose truth is known, the score | server, tasks, clock, environment, files, processes |
 //! | [`daemon`] | the watch into a recording, its configuration, the supervision of several for weeks, what is known of each now, HTTP | tasks, clock, environment, files, service manager |
 //! | [`cli`] | what was typed, what it means, exit codes; the only place that prints | server, tasks, clock, environment, files, processes, terminal |
 //!

@@ -49,7 +49,7 @@ pub(super) const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "long-reader",
-        about: "a reader arrives whose transactions last ten seconds, and blocks nobody",
+        about: "a reader arrives whose transactions last four seconds, and blocks nobody",
         truth: one(DECISION, &[]),
         tables: COUNTERS,
         plays: Plays::Event(|| {

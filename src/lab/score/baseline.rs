@@ -412,3 +412,16 @@ fn pearson(a: &[f64], b: &[f64]) -> f64 {
     let scale = (of_a * of_b).sqrt();
     if scale > 0.0 { both / scale } else { 0.0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_together_correlates_and_what_stands_still_does_not() {
+        let rises = [1.0, 2.0, 3.0, 4.0];
+        assert!((pearson(&rises, &[2.0, 4.0, 6.0, 8.0]) - 1.0).abs() < 1e-9);
+        assert!((pearson(&rises, &[4.0, 3.0, 2.0, 1.0]) + 1.0).abs() < 1e-9);
+        assert!(pearson(&rises, &[5.0; 4]).abs() < 1e-9);
+    }
+}

@@ -315,6 +315,70 @@ impl GrowthError {
 mod tests {
     use super::*;
 
+    /// A run of which the first method said one thing, right or not.
+    fn run(family: Family, came_about: bool, is_right: bool, growth: Option<Growth>) -> Run {
+        let hits = Hits {
+            class: is_right,
+            table: is_right,
+            system: is_right,
+            event: is_right,
+            all: is_right,
+        };
+        let judged = Judged {
+            at_1: hits,
+            at_3: hits,
+            accuses: true,
+            alarms: true,
+            names: true,
+            wrong: !is_right,
+        };
+        Run {
+            scenario: "made-up",
+            family,
+            seed: 1,
+            timing: Timing::default(),
+            came_about,
+            growth,
+            methods: vec![Told {
+                method: Method::Pgjam,
+                answers: Vec::new(),
+                judged,
+            }],
+        }
+    }
+
+    #[test]
+    fn a_run_that_did_not_come_about_is_in_no_share() {
+        let off = |after| Growth {
+            pgjam_ms: [1.0, after],
+            clients_ms: [1.0, 3.0],
+            calls: [100.0, 100.0],
+        };
+        let runs = vec![
+            run(Family::Lock, true, true, Some(off(3.2))),
+            run(Family::Lock, true, false, Some(off(2.0))),
+            run(Family::Resource, true, false, None),
+            run(Family::Lock, false, false, Some(off(9.0))),
+            run(Family::Null, true, false, None),
+        ];
+        let score = Score::of(runs, Vec::new());
+        assert_eq!((score.counted, score.not_come_about), (4, 1));
+        let pgjam = &score.methods[0];
+        let all = pgjam.hits_at_1.all;
+        assert_eq!((all.hits, all.of), (1, 3));
+        assert_eq!((pgjam.wrong.hits, pgjam.false_accusations.hits), (2, 1));
+        let error = score.growth_error;
+        assert_eq!((error.runs, error.untold), (2, 1));
+        // Off by a tenth, and by half.
+        let median = error.median_abs.unwrap_or_default();
+        assert!((median - 0.3).abs() < 1e-9, "{error:?}");
+        let widest = render(&score)
+            .lines()
+            .map(|line| line.chars().count())
+            .max();
+        assert!(widest <= Some(100), "{widest:?}");
+    }
+
     #[test]
     fn intervals_are_wilson_s() {
         let [low, high] = wilson(9, 10);
