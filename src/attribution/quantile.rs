@@ -19,10 +19,12 @@
 //!   least concave majorant of the seconds seen up to each age. The slope at age 0 is
 //!   inconsistent, and no quantile rests on it.
 //! - Whatever lasts longer than the gap between two looks is seen. Ranked among the calls these
-//!   executions enclose a quantile for certain, as far as it is longer than the gaps.
+//!   executions enclose a quantile for certain, as far as it is longer than the gaps. Where that
+//!   bracket is narrow, counting them tells more than their ages do.
 //!
 //! Pure arithmetic over ages: nothing here knows sessions, statements or causes.
 
+use crate::attribution::finding::TailBasis;
 use crate::time::Span;
 
 /// A session's time at one look: how old its execution was, and the seconds it stands for.
@@ -84,9 +86,9 @@ pub(super) struct Length {
 /// The executions that were seen, of which those longer than a gap between looks are all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Census {
-    /// Of executions that ended in the window, longest first.
-    ended: Vec<Span>,
-    /// Of all that may have ended in it, longest first.
+    /// The executions that ended in the window, by what they took at least, longest first.
+    ended: Vec<Length>,
+    /// What all that may have ended in it took at most, longest first.
     perhaps: Vec<Span>,
     /// The stretches in which nobody looked, longest first.
     gaps: Vec<Span>,
@@ -107,14 +109,15 @@ impl Census {
     ) -> Self {
         let ranked = |spans: &mut Vec<Span>| spans.sort_unstable_by(|a, b| b.cmp(a));
         let mut census = Self {
-            ended: ended.map(|length| length.at_least).collect(),
+            ended: ended.collect(),
             perhaps: perhaps
                 .map(|length| length.at_most.unwrap_or(ENDLESS))
                 .collect(),
             gaps: gaps.collect(),
             sessions,
         };
-        ranked(&mut census.ended);
+        let at_least = |length: &Length| std::cmp::Reverse(length.at_least);
+        census.ended.sort_by_key(at_least);
         ranked(&mut census.perhaps);
         ranked(&mut census.gaps);
         census
@@ -135,8 +138,8 @@ impl Census {
             let rank = count.max(0.0) as usize;
             rank
         };
-        let place = |ranked: &[Span], count: f64| ranked.get(rank(count)).copied();
-        let low = place(&self.ended, count).unwrap_or(Span::ZERO);
+        let low = self.ended.get(rank(count));
+        let low = low.map_or(Span::ZERO, |length| length.at_least);
         let mut high = ENDLESS;
         for (longer, &gap) in self.gaps.iter().enumerate() {
             if gap <= Span::ZERO {
@@ -148,10 +151,53 @@ impl Census {
             if left < 0.0 {
                 break;
             }
-            let bound = place(&self.perhaps, left).unwrap_or(Span::ZERO);
+            let bound = self.perhaps.get(rank(left)).copied().unwrap_or(Span::ZERO);
             high = high.min(bound.max(gap));
         }
         (low, (high < ENDLESS).then_some(high))
+    }
+
+    /// Gives the length that `count` executions exceed, between two that enclose it, if each is
+    /// as likely to have ended at any instant at which it may have.
+    fn exceeded_by(&self, count: f64, mut low: Span, mut high: Span) -> Span {
+        let exceeds = |length: &Length, span: Span| {
+            let at_most = length.at_most.unwrap_or(ENDLESS);
+            if span < length.at_least {
+                1.0
+            } else if span < at_most {
+                let [left, all] = [span, length.at_least].map(|from| at_most.less(from));
+                left.as_micros() as f64 / all.as_micros() as f64
+            } else {
+                0.0
+            }
+        };
+        while high.less(low) > Span::from_micros(1) {
+            let middle = low + Span::from_micros(high.less(low).as_micros() / 2);
+            let lengths = self.ended.iter();
+            if lengths.map(|length| exceeds(length, middle)).sum::<f64>() > count {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        high
+    }
+}
+
+/// A bracket is narrow where its ends are apart by no more than this factor.
+const NARROW: f64 = 1.5;
+
+/// Gives the length that `count` executions exceed, and what that rests on.
+pub(super) fn quantile(ages: &Ages, census: &Census, count: f64) -> (Span, TailBasis) {
+    let (low, high) = census.bracket(count);
+    match high {
+        Some(high) if high.as_secs_f64() <= NARROW * low.as_secs_f64() => {
+            (census.exceeded_by(count, low, high), TailBasis::Census)
+        }
+        _ => {
+            let by_age = ages.passed_by(count).max(low);
+            (by_age.min(high.unwrap_or(by_age)), TailBasis::Ages)
+        }
     }
 }
 

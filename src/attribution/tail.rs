@@ -16,7 +16,7 @@ use crate::attribution::Book;
 use crate::attribution::charge::Charge;
 use crate::attribution::finding::{NotTold, Quantiles, TailBasis};
 use crate::attribution::growth::Ledger;
-use crate::attribution::quantile::{Ages, Census, Sighting};
+use crate::attribution::quantile::{Ages, Census, Sighting, quantile};
 use crate::attribution::window::Window;
 use crate::time::Span;
 
@@ -117,8 +117,7 @@ impl Book<'_> {
         }
         let (census, exact) = self.census(ledger, victim, &pieces);
         told.exact = exact;
-        let bracket = BEYOND.map(|share| census.bracket(share * calls));
-        let (low, high) = bracket[1];
+        let (low, high) = census.bracket(BEYOND[1] * calls);
         told.p99_bracket_ms = high.map(|high| [low, high].map(Span::as_millis_f64));
         let sighting = |row: &Row| Sighting {
             age: row.age,
@@ -130,27 +129,19 @@ impl Book<'_> {
         if told.seen_per_call > Some(MOST_SEEN_PER_CALL) {
             return nothing(told, NotTold::MoreSeenThanCounted);
         }
-        let mut quantile = |n: usize| -> Option<(Span, TailBasis)> {
-            let beyond = BEYOND[n] * calls;
+        let [p95, p99] = BEYOND.map(|share| -> Option<(Span, TailBasis)> {
+            let beyond = share * calls;
             if beyond < FEWEST_BEYOND {
                 told.why_not = Some(NotTold::FewCalls);
                 return None;
             }
-            let by_age = ages.passed_by(beyond);
-            let (low, high) = bracket[n];
-            let at = by_age.max(low).min(high.unwrap_or(by_age));
+            let (at, basis) = quantile(&ages, &census, beyond);
             if at.as_micros() < LOOKS * look.as_micros() {
                 told.why_not = Some(NotTold::ShorterThanALook);
                 return None;
             }
-            let basis = if at == by_age {
-                TailBasis::Ages
-            } else {
-                TailBasis::Bracket
-            };
             Some((at, basis))
-        };
-        let [p95, p99] = [quantile(0), quantile(1)];
+        });
         told.p95_ms = p95.map(|(at, _)| at.as_millis_f64());
         told.p99_ms = p99.map(|(at, _)| at.as_millis_f64());
         told.basis = p99.map(|(_, basis)| basis);

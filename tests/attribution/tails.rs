@@ -1,6 +1,6 @@
 //! How slow the slowest calls are said to be, against a truth that no look can see.
 
-use pgjam::attribution::finding::{NotTold, Split, TailBasis};
+use pgjam::attribution::finding::{NotTold, Split};
 use pgjam::recording::Recording;
 use pgjam::time::Timestamp;
 
@@ -125,18 +125,4 @@ fn where_nobody_counts_calls_there_is_no_quantile() {
     let finding = finding_about(&diagnosis, DECIDE, "sync-12");
     assert_eq!(finding.tail.after.why_not, Some(NotTold::CallsNotCounted));
     assert_eq!(finding.tail.before, None);
-}
-
-#[test]
-fn what_is_longer_than_the_gaps_between_looks_rests_on_the_bracket_where_the_ages_disagree() {
-    let mut from_bracket = 0;
-    for seed in 0..20 {
-        let (recording, _) = busy(seed).run();
-        let told = the_split(&recording).tail.after;
-        let [low, high] = told.p99_bracket_ms.unwrap();
-        let p99 = told.p99_ms.unwrap();
-        assert!((low..=high).contains(&p99));
-        from_bracket += usize::from(told.basis == Some(TailBasis::Bracket));
-    }
-    println!("{from_bracket} of 20 rest on the bracket");
 }

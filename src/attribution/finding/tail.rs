@@ -41,10 +41,10 @@ pub struct Quantiles {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TailBasis {
-    /// How old executions were when they were seen: a renewal estimate.
+    /// How old executions were when they were seen, within the bracket: a renewal estimate.
     Ages,
-    /// The bracket: the ages said more, or less, than it allows.
-    Bracket,
+    /// The executions longer than the gaps between looks, counted: the bracket is narrow.
+    Census,
 }
 
 /// Why a quantile is not told.
