@@ -263,8 +263,8 @@ pub(super) fn what_if(
 ) -> Option<WhatIf> {
     let comparison = &compared.comparison;
     let [_, calls] = comparison.calls?;
-    if let Some(apportioned) = &part.apportioned {
-        return without_the_load(comparison, part, apportioned, cause);
+    if part.cell.blocker == InTheWay::Nobody {
+        return Some(as_before(comparison, part, cause));
     }
     let blocker = cause.blocker.as_ref();
     let state = cause.dominant_state();
@@ -292,22 +292,24 @@ pub(super) fn what_if(
     })
 }
 
-/// Says what the victim would be without the load that one system brought; of the slowest calls
-/// that is not known.
-fn without_the_load(
-    comparison: &Comparison,
-    part: &GrowthPart,
-    apportioned: &Apportioned,
-    cause: &Cause,
-) -> Option<WhatIf> {
-    let system = cause.blocker.as_ref()?.system.as_deref()?;
-    let (_, share) = apportioned.shares.first()?;
+/// Says what the victim would be without the growth of what nobody is in the way of, or without that
+/// part of it that one system brought; of the slowest calls that is not known.
+fn as_before(comparison: &Comparison, part: &GrowthPart, cause: &Cause) -> WhatIf {
+    let bringer = cause
+        .blocker
+        .as_ref()
+        .and_then(|bringer| bringer.system.as_deref());
+    let brought = part.apportioned.as_ref().and_then(|it| it.shares.first());
+    let (removed, share) = match (bringer, brought) {
+        (Some(system), Some((_, share))) => (format!("the load of {system}"), *share),
+        _ => (format!("the growth of {}", cause.class), 1.0),
+    };
     let mean = comparison.after.1.value - share * part.estimate.value;
-    Some(WhatIf {
-        removed: format!("the load of {system}"),
+    WhatIf {
+        removed,
         mean_ms: Some(mean.max(0.0) * 1e3),
         p99_ms: None,
-    })
+    }
 }
 
 /// Splits a victim's growth over its causes, without remainder.

@@ -31,7 +31,7 @@ pub struct Diagnosis {
     pub events: Vec<Event>,
     /// Events closer together than the data can tell apart.
     pub groups: Vec<Group>,
-    /// What is concluded, best supported and heaviest first.
+    /// What is concluded: what accuses before what is in doubt, the heaviest first.
     pub findings: Vec<Finding>,
     /// Situations from their start to their end, those that cost most first.
     pub episodes: Vec<Episode>,

@@ -68,7 +68,7 @@ struct Candidate<'a> {
     looks: &'a [Look],
 }
 
-/// Draws the findings, best supported and heaviest first.
+/// Draws the findings: those that accuse before those in doubt, the heaviest first.
 pub(super) fn findings(
     book: &Book<'_>,
     ledger: &Ledger<'_>,
@@ -118,10 +118,15 @@ pub(super) fn findings(
         }
     }
     findings.sort_by(|a, b| {
-        let order = |finding: &Finding| (finding.verdict, finding.scope);
+        // Of those that accuse the heaviest is what to look at first, proved or not.
+        let order = |finding: &Finding| match finding.verdict {
+            Verdict::Proved | Verdict::Supported => Verdict::Proved,
+            doubt => doubt,
+        };
         order(a)
             .cmp(&order(b))
-            .then(b.db_seconds.total_cmp(&a.db_seconds))
+            .then(weight(b).total_cmp(&weight(a)))
+            .then((a.verdict, a.scope).cmp(&(b.verdict, b.scope)))
             .then_with(|| {
                 (&a.victim, a.cause.class, &a.cause.table).cmp(&(
                     &b.victim,
@@ -134,6 +139,14 @@ pub(super) fn findings(
         finding.rank = rank;
     }
     findings
+}
+
+/// Gives the seconds that a cause cost its victim: what it grew by, or all where that is not known.
+fn weight(finding: &Finding) -> f64 {
+    match (&finding.growth, finding.ms_per_call) {
+        (Some(growth), Some(ms)) => ms * growth.calls_after / 1e3,
+        _ => finding.db_seconds,
+    }
 }
 
 impl Candidate<'_> {

@@ -248,6 +248,10 @@ fn since(finding: &Finding, diagnosis: &Diagnosis) -> String {
     else {
         return String::new();
     };
+    if finding.cause.class == "own-work" {
+        // Whoever came at the time has nothing to do with it.
+        return format!(", since about {} UTC", event.at.0.to_clock());
+    }
     let group = diagnosis
         .groups
         .iter()

@@ -53,7 +53,7 @@ fn own_work_blames_the_statement_alone() {
     assert_snapshot!(said(Finding {
         verdict: Verdict::Supported,
         ..fixture::unsure()
-    }), @"decision's SELECT from permission takes 0.19 ms a call, up from 0.11 ms, since 16 systems began to write between 14:03:02 and 14:03:06 UTC: 0.07 ms of it (95 % interval -0.03 to 0.17) is spent on its own work (plan, rows or blocks per call); supported by statistics over 6 samples, not proved, inferred and not measured.");
+    }), @"decision's SELECT from permission takes 0.19 ms a call, up from 0.11 ms, since about 14:03:05 UTC: 0.07 ms of it (95 % interval -0.03 to 0.17) is spent on its own work (plan, rows or blocks per call); supported by statistics over 6 samples, not proved, inferred and not measured.");
 }
 
 #[test]
