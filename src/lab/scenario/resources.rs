@@ -6,7 +6,7 @@ use super::{Cause, Event, Family, Plays, Scenario, Table, Who, held, minds_its_o
 pub(super) const ALL: &[Scenario] = &[
     Scenario {
         name: "cpu-neighbour",
-        about: "analytics arrives with six sessions that keep the processors busy",
+        about: "analytics arrives with eight sessions that keep the processors busy",
         family: Family::Resource,
         truth: one(
             ("decision", "score"),
@@ -14,12 +14,12 @@ pub(super) const ALL: &[Scenario] = &[
         ),
         tables: "CREATE TABLE pgjam_lab.result (n bigint NOT NULL);",
         plays: Plays::Event(|| {
-            let decision = System::new("decision").rate(25.0, 4).runs(
+            let decision = System::new("decision").rate(10.0, 4).runs(
                 "score",
-                "SELECT sum(length(md5(i::text))) FROM generate_series(1, 2000) AS i",
+                "SELECT sum(length(md5(i::text))) FROM generate_series(1, 20000) AS i",
                 &[],
             );
-            let analytics = System::new("analytics").again_after(ms(1), 6).runs(
+            let analytics = System::new("analytics").again_after(ms(1), 8).runs(
                 "result",
                 "INSERT INTO pgjam_lab.result \
                  SELECT sum(length(md5((i + 1)::text))) FROM generate_series(1, 200000) AS i",

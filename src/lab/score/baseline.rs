@@ -49,6 +49,18 @@ impl Method {
         Self::LogHolders,
     ];
 
+    /// Tells whether it says what kind of cause it is.
+    #[must_use]
+    pub const fn tells_classes(self) -> bool {
+        matches!(self, Self::Pgjam | Self::FirstHop | Self::LogHolders)
+    }
+
+    /// Tells whether it says through which table.
+    #[must_use]
+    pub const fn tells_tables(self) -> bool {
+        !matches!(self, Self::Overlap)
+    }
+
     /// What it is called in a table.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -111,12 +111,20 @@ fn of_methods(out: &mut String, methods: &[Total]) {
     for total in methods {
         let at_1 = &total.hits_at_1;
         let [low, high] = at_1.all.wilson95.map(|bound| bound * 100.0);
+        let told = |tells: bool, share: Share| {
+            if tells {
+                percent(share)
+            } else {
+                "–".to_owned()
+            }
+        };
+        let (classes, tables) = (total.method.tells_classes(), total.method.tells_tables());
         let _ = writeln!(
             out,
             "{:<26}{:>8}{:>8}{:>8}{:>8}{:>8}  {:<10}{:>8}",
             total.method.name(),
-            percent(at_1.class),
-            percent(at_1.table),
+            told(classes, at_1.class),
+            told(tables, at_1.table),
             percent(at_1.system),
             percent(at_1.event),
             percent(at_1.all),
