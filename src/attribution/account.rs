@@ -143,14 +143,14 @@ pub(super) fn cause(
         }
     };
     let event = system.as_deref().and_then(|system| {
-        let arrived = |&&member: &&usize| {
-            events[member].kind == ONBOARDED && *events[member].label == *system
+        let arrived =
+            |&member: &usize| events[member].kind == ONBOARDED && *events[member].label == *system;
+        // Of a loss, which is held against no time before, any arrival of the watch will do.
+        let member = match group {
+            Some(group) => group.members.iter().copied().find(arrived),
+            None => (0..events.len()).find(arrived),
         };
-        group?
-            .members
-            .iter()
-            .find(arrived)
-            .map(|&member| event_id(member))
+        member.map(event_id)
     });
     let bases = tally(charges.iter().filter_map(|c| Some((c.basis?, c.seconds))));
     let inferred = bases

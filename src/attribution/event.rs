@@ -14,7 +14,7 @@ use crate::attribution::window::{Cuts, Window};
 use crate::names::{Names, Statements};
 use crate::recording::{Event, Recording};
 use crate::sample::Session;
-use crate::statement::Statement;
+use crate::statement::{Kind, Statement};
 use crate::system::Naming;
 use crate::time::{Span, Timestamp};
 
@@ -68,7 +68,8 @@ impl Seen {
     pub(super) fn see(&mut self, session: &Session, statements: &Statements) {
         self.connected.insert(session.backend_start);
         let statement = session.statement.and_then(|id| statements.get(id));
-        if session.backend_xid.is_some() || statement.is_some_and(Statement::writes) {
+        let writes = |statement: &Statement| statement.writes() || is_two_phase(statement);
+        if session.backend_xid.is_some() || statement.is_some_and(writes) {
             let when = session.query_start.unwrap_or(session.backend_start);
             self.wrote = Some(self.wrote.map_or(when, |wrote| wrote.min(when)));
         }
@@ -103,6 +104,15 @@ impl Seen {
         let away = away || !comes_and_goes;
         (first > start && away).then_some(first)
     }
+}
+
+/// Tells whether a statement is one of a two-phase commit, which only who writes needs.
+fn is_two_phase(statement: &Statement) -> bool {
+    let mut words = statement.text.split(' ');
+    let [first, second] = [words.next(), words.next()].map(Option::unwrap_or_default);
+    let prepares =
+        first.eq_ignore_ascii_case("prepare") && second.eq_ignore_ascii_case("transaction");
+    statement.kind == Kind::Transaction && (prepares || second.eq_ignore_ascii_case("prepared"))
 }
 
 /// Finds what happened, in order of time.
@@ -218,4 +228,25 @@ pub(super) fn groups(
         groups[n].after = cuts.window(groups[n].to + SETTLE, later);
     }
     groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statement::read;
+
+    #[test]
+    fn a_two_phase_commit_is_told_from_other_ends_of_a_transaction() {
+        let is_told = |sql: &str| is_two_phase(&read(sql.as_bytes()));
+        for told in [
+            "PREPARE TRANSACTION 'order-7'",
+            "commit prepared 'order-7'",
+            "ROLLBACK PREPARED 'order-7'",
+        ] {
+            assert!(is_told(told), "{told}");
+        }
+        for other in ["COMMIT", "prepare q as select 1", "select prepared from t"] {
+            assert!(!is_told(other), "{other}");
+        }
+    }
 }

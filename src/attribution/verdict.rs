@@ -118,10 +118,14 @@ pub(super) fn findings(
         }
     }
     findings.sort_by(|a, b| {
-        // Of those that accuse the heaviest is what to look at first, proved or not.
-        let order = |finding: &Finding| match finding.verdict {
-            Verdict::Proved | Verdict::Supported => Verdict::Proved,
-            doubt => doubt,
+        // Of those that accuse the heaviest is what to look at first, proved or not. What is lost
+        // without a time before to hold it against is mostly what the newcomers lose themselves.
+        let order = |finding: &Finding| {
+            let verdict = match finding.verdict {
+                Verdict::Proved | Verdict::Supported => Verdict::Proved,
+                doubt => doubt,
+            };
+            (verdict, finding.growth.is_none())
         };
         order(a)
             .cmp(&order(b))

@@ -340,3 +340,34 @@ fn two_who_arrive_together_are_both_named_and_what_they_did_together_is_the_grou
     }
     assert_eq!(diagnosis.groups.len(), 1);
 }
+
+#[test]
+fn what_newcomers_lose_to_each_other_is_laid_to_their_arrival() {
+    let steps = [takes(SYNC, 2.0, 0), Step::Away(40.0)];
+    let newcomer = system("worker-b", 3, 30.2, 20.0, &steps);
+    let reader = system("portal", 2, -60.0, 50.0, &[runs(LOG, 3.0)]);
+    let diagnosis = conclude(&world(vec![reader, newcomer], 80.0, 8).run().0);
+    let finding = finding_about(&diagnosis, SYNC, "worker-b");
+    assert_eq!(finding.growth, None);
+    let blamed = diagnosis
+        .events
+        .iter()
+        .find(|event| Some(&event.id) == finding.cause.event.as_ref());
+    assert_eq!(blamed.unwrap().label, "worker-b", "{}", told(&diagnosis));
+}
+
+#[test]
+fn whose_latency_grew_comes_before_what_newcomers_lose_to_each_other() {
+    let steps = [takes(SYNC, 2.0, 0), Step::Away(40.0)];
+    let newcomer = system("worker-b", 6, 30.2, 20.0, &steps);
+    let diagnosis = conclude(&world(vec![decision(), newcomer], 90.0, 9).run().0);
+    let first = &diagnosis.findings[0];
+    assert!(
+        first.growth.is_some() && first.verdict.accuses(),
+        "{}",
+        told(&diagnosis)
+    );
+    assert_eq!(first.victim.system.as_deref(), Some("decision"));
+    let own = finding_about(&diagnosis, SYNC, "worker-b");
+    assert!(own.db_seconds > first.db_seconds, "{}", told(&diagnosis));
+}
