@@ -142,16 +142,15 @@ pub(super) fn cause(
             bringer.as_ref().and_then(|bringer| bringer.system.clone())
         }
     };
-    let event = system.as_deref().and_then(|system| {
-        let arrived =
-            |&member: &usize| events[member].kind == ONBOARDED && *events[member].label == *system;
-        // Of a loss, which is held against no time before, any arrival of the watch will do.
-        let member = match group {
-            Some(group) => group.members.iter().copied().find(arrived),
-            None => (0..events.len()).find(arrived),
-        };
-        member.map(event_id)
-    });
+    let arrival = |system: &str| arrival(system, events, group);
+    // Where the one at the end was always there, it may be who stands between that came.
+    let between = through
+        .first()
+        .and_then(|((system, _), _)| system.as_deref());
+    let event = system
+        .as_deref()
+        .and_then(arrival)
+        .or_else(|| between.and_then(arrival));
     let bases = tally(charges.iter().filter_map(|c| Some((c.basis?, c.seconds))));
     let inferred = bases
         .first()
@@ -183,6 +182,18 @@ pub(super) fn cause(
         apportioned: apportioned.map(|it| shares(book, it)),
         event,
     }
+}
+
+/// Finds a system's arrival among the events of a group; of a loss, which is held against no time
+/// before, among all of the watch.
+fn arrival(system: &str, events: &[Happening], group: Option<&EventGroup>) -> Option<String> {
+    let arrived =
+        |&member: &usize| events[member].kind == ONBOARDED && *events[member].label == *system;
+    let member = match group {
+        Some(group) => group.members.iter().copied().find(arrived),
+        None => (0..events.len()).find(arrived),
+    };
+    member.map(event_id)
 }
 
 /// Names who brought most of a load, and the statement with which it did.
@@ -218,7 +229,11 @@ pub(super) fn effect(
     group: &EventGroup,
     events: &[Happening],
 ) -> Option<EventEffect> {
-    let blamed = cause.event.as_ref()?;
+    // Through waits whose root it was: of a load that came there are none.
+    let blamed = cause
+        .event
+        .as_ref()
+        .filter(|_| cause.apportioned.is_none())?;
     comparison.before.as_ref()?;
     comparison.calls?;
     let by = |cell: u32| match book.charges.cells.get(cell).blocker {

@@ -32,6 +32,10 @@ const SLOWED_TOO: f64 = 1.25;
 const SEEN: f64 = 0.5;
 /// Less than so many sessions more at work saturate no processor.
 const SATURATES: f64 = 0.5;
+/// The use of what else nobody holds has to grow by this much of what it was.
+const MORE_USE: f64 = 0.5;
+/// A statement with so many sessions is at work, whether or not a call of it ended.
+const A_LITTLE: f64 = 0.05;
 /// Who brought so much of what was added is named …
 const MOST: f64 = 0.5;
 /// … if it is so many times what the next one brought.
@@ -40,11 +44,27 @@ const CLEARLY: f64 = 2.0;
 /// What each system added to the use of what nobody holds, from one window to the next.
 #[derive(Debug, Default)]
 pub(super) struct Added {
-    by: BTreeMap<Class, BTreeMap<(Option<SystemId>, u32), f64>>,
+    classes: BTreeMap<Class, Use>,
     /// Statements that do the same per call as before: their seconds at work before, and how many
     /// times longer a call is at work.
     controls: BTreeMap<u32, (f64, f64)>,
 }
+
+/// The use of one resource: blocks or bytes a second where the server counts them, else sessions.
+#[derive(Debug, Default)]
+struct Use {
+    before: f64,
+    /// What each system added with each statement; less than before is negative.
+    added: BTreeMap<(Option<SystemId>, u32), f64>,
+    /// Whether somebody used it whose use is not counted.
+    is_partly_unknown: bool,
+}
+
+/// Sessions on average, before and after.
+type Sessions = [f64; 2];
+
+/// A statement's sessions, by the system that runs it and what they were seen at.
+type Runners = BTreeMap<Option<SystemId>, BTreeMap<Class, Sessions>>;
 
 /// Whose new load a growth is laid to.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,82 +82,67 @@ impl Added {
         ledger: &Ledger<'_>,
         usage: &Usage,
         statements: &Statements,
-        [before, after]: [&Window; 2],
+        windows: [&Window; 2],
     ) -> Self {
-        let Ledger { charges, cuts, .. } = ledger;
-        let lengths = [before, after].map(|window| seconds(cuts, window));
+        let lengths = windows.map(|window| seconds(ledger.cuts, window));
+        let mut added = Self::default();
         if lengths.iter().any(|&length| length <= 0.0) {
-            return Self::default();
+            return added;
         }
-        // Sessions on average, before and after: by class, and at all.
-        let mut at_work: BTreeMap<(u32, Option<SystemId>), BTreeMap<Class, [f64; 2]>> =
-            BTreeMap::new();
-        for charge in &charges.all {
-            let Some((piece, scale)) = cuts.of_tick(charge.tick) else {
-                continue;
-            };
-            let Some(side) = [before, after].iter().position(|window| window.has(piece)) else {
-                continue;
-            };
-            let cell = charges.cells.get(charge.cell);
-            if cell.blocker == InTheWay::Nobody {
-                let classes = at_work.entry((charge.victim, charge.system)).or_default();
-                let sessions = classes.entry(cell.class).or_default();
-                sessions[side] += charge.seconds * scale / lengths[side];
+        for (victim, runners) in sessions(ledger, windows, lengths) {
+            let key = ledger.charges.victims.get(victim);
+            let works = windows.map(|window| work(key, usage, statements, window));
+            let works = works[0].zip(works[1]);
+            let own = total(&runners, Class::OwnWork);
+            if let Some(works) = works.filter(|works| !does_more(*works)) {
+                let seconds = [own[0] * lengths[0], own[1] * lengths[1]];
+                let slower = (seconds[1] / works.1.calls) / (seconds[0] / works.0.calls);
+                if seconds.iter().all(|&seconds| seconds >= SEEN) {
+                    added.controls.insert(victim, (seconds[0], slower));
+                }
             }
+            let rates = works.map(|(b, a)| (b.per(lengths[0]), a.per(lengths[1])));
+            added.add(victim, &runners, rates);
         }
-        // Of each statement, all its sessions after, and those at work before and after.
-        let mut of_statement: BTreeMap<u32, (f64, [f64; 2])> = BTreeMap::new();
-        for ((victim, _), classes) in &at_work {
-            let (all, own) = of_statement.entry(*victim).or_default();
-            *all += classes.values().map(|[_, after]| after).sum::<f64>();
-            let [before, after] = classes.get(&Class::OwnWork).copied().unwrap_or_default();
-            *own = [own[0] + before, own[1] + after];
-        }
-        let both = |victim: u32| {
-            let key = charges.victims.get(victim);
-            let work = |window| work(key, usage, statements, window);
-            work(before).zip(work(after))
-        };
-        let control = |(&victim, (_, own)): (&u32, &(f64, [f64; 2]))| {
-            let works = both(victim).filter(|works| !does_more(*works))?;
-            let seconds = [own[0] * lengths[0], own[1] * lengths[1]];
-            let slower = (seconds[1] / works.1.calls) / (seconds[0] / works.0.calls);
-            let is_seen = seconds.iter().all(|&seconds| seconds >= SEEN);
-            is_seen.then_some((victim, (seconds[0], slower)))
-        };
-        let controls = of_statement.iter().filter_map(control).collect();
-        let mut added: BTreeMap<Class, BTreeMap<(Option<SystemId>, u32), f64>> = BTreeMap::new();
-        for ((victim, system), classes) in &at_work {
-            let rates = both(*victim).map(|(b, a)| (b.per(lengths[0]), a.per(lengths[1])));
-            let all: f64 = classes.values().map(|[_, after]| after).sum();
-            let share = all / of_statement[victim].0.max(f64::MIN_POSITIVE);
-            let mut add = |class: Class, amount: f64| {
-                if amount > 0.0 {
-                    let by = added.entry(class).or_default();
-                    *by.entry((*system, *victim)).or_default() += amount;
+        added
+    }
+
+    /// Takes in what one statement added.
+    fn add(&mut self, victim: u32, runners: &Runners, rates: Option<(Work, Work)>) {
+        let all = runners.values().flat_map(BTreeMap::values);
+        let is_at_work = all.map(|[_, after]| after).sum::<f64>() >= A_LITTLE;
+        // What began and did not end is in no counter.
+        let rates = rates.filter(|(_, after)| after.calls > 0.0 || !is_at_work);
+        for class in [Class::Io, Class::Wal, Class::SyncReplication] {
+            let of = |work: &Work| {
+                if class == Class::Io {
+                    work.read
+                } else {
+                    work.wal
                 }
             };
-            if let Some((before, after)) = rates {
-                add(Class::Io, share * (after.read - before.read));
-                add(Class::Wal, share * (after.wal - before.wal));
-                add(Class::SyncReplication, share * (after.wal - before.wal));
-            }
-            for (class, [was, is]) in classes {
-                let amount = match (class, rates) {
-                    (Class::Io | Class::Wal | Class::SyncReplication, Some(_)) => continue,
-                    // What takes longer for the same work is no new load.
-                    (_, Some((before, after))) => {
-                        is * (1.0 - (load(&before) / load(&after)).min(1.0))
-                    }
-                    (_, None) => is - was,
-                };
-                add(*class, amount);
+            let resource = self.classes.entry(class).or_default();
+            match &rates {
+                Some((before, after)) => {
+                    resource.before += of(before);
+                    resource.split(victim, runners, None, of(after) - of(before));
+                }
+                None => resource.is_partly_unknown |= is_at_work,
             }
         }
-        Self {
-            by: added,
-            controls,
+        for class in [Class::OwnWork, Class::LwLock] {
+            let resource = self.classes.entry(class).or_default();
+            let [was, is] = total(runners, class);
+            resource.before += was;
+            // What takes longer for the same work is no new load.
+            let more = match &rates {
+                None => is - was,
+                Some((before, after)) if load(after) >= load(before) => {
+                    is * (1.0 - load(before) / load(after))
+                }
+                Some((before, after)) => -was * (1.0 - load(after) / load(before)),
+            };
+            resource.split(victim, runners, Some(class), more);
         }
     }
 
@@ -175,31 +180,32 @@ impl Added {
             Class::Io | Class::Wal | Class::LwLock | Class::SyncReplication => resource,
             _ => return None,
         };
-        let added = self.by.get(&resource)?;
-        let sum: f64 = added.values().sum();
-        let saturates = || sum >= SATURATES && self.others_are_slowed(comparison.victim);
-        if sum <= 0.0 || (class == Class::Cpu && !saturates()) {
+        let resource = self.classes.get(&resource)?;
+        let by_system = resource.by_system();
+        let sum: f64 = by_system.values().sum();
+        let is_enough = match class {
+            Class::Cpu => sum >= SATURATES && self.others_are_slowed(comparison.victim),
+            _ => sum > 0.0 && sum >= MORE_USE * resource.before,
+        };
+        if !is_enough {
             return None;
         }
-        let mut by_system: BTreeMap<Option<SystemId>, f64> = BTreeMap::new();
-        for ((system, _), amount) in added {
-            *by_system.entry(*system).or_default() += amount / sum;
-        }
-        let mut shares: Vec<_> = by_system.into_iter().collect();
+        let share = |(system, amount)| (system, amount / sum);
+        let mut shares: Vec<_> = by_system.into_iter().map(share).collect();
         shares.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         let second = shares.get(1).map_or(0.0, |(_, share)| *share);
         let first = shares.first();
         let first = first.filter(|(_, share)| *share >= MOST && *share >= CLEARLY * second);
         let other = first.filter(|(system, _)| !comparison.systems.contains(system));
         let most = other.and_then(|(system, _)| {
-            let own = added.iter().filter(|((by, _), _)| by == system);
+            let own = resource.added.iter().filter(|((by, _), _)| by == system);
             let ((_, statement), _) = own.max_by(|a, b| a.1.total_cmp(b.1))?;
             Some(((*system)?, *statement))
         });
         Some(Apportioned {
             class,
             shares,
-            most,
+            most: most.filter(|_| !resource.is_partly_unknown),
         })
     }
 
@@ -212,6 +218,77 @@ impl Added {
         let slowed: f64 = slowed.map(|(_, (seconds, _))| seconds).sum();
         all > 0.0 && slowed > 0.5 * all
     }
+}
+
+impl Use {
+    /// Divides what a statement added over the systems that run it, by what each of them is more at
+    /// it than before; where none is, by what they are.
+    fn split(&mut self, victim: u32, runners: &Runners, class: Option<Class>, amount: f64) {
+        let at = |classes: &BTreeMap<Class, Sessions>| -> Sessions {
+            let of = |side: usize| match class {
+                Some(class) => classes.get(&class).map_or(0.0, |sessions| sessions[side]),
+                None => classes.values().map(|sessions| sessions[side]).sum(),
+            };
+            [of(0), of(1)]
+        };
+        let moved = |[was, is]: Sessions| (is - was) * amount.signum();
+        let moved: Vec<f64> = runners.values().map(|it| moved(at(it)).max(0.0)).collect();
+        let is: Vec<f64> = runners.values().map(|it| at(it)[1]).collect();
+        let weights = if moved.iter().sum::<f64>() > 0.0 {
+            moved
+        } else {
+            is
+        };
+        let sum: f64 = weights.iter().sum();
+        for (system, weight) in runners.keys().zip(weights) {
+            if sum > 0.0 && amount != 0.0 {
+                *self.added.entry((*system, victim)).or_default() += amount * weight / sum;
+            }
+        }
+    }
+
+    /// Sums what each system added with all it does: what moved from one statement to another is none.
+    fn by_system(&self) -> BTreeMap<Option<SystemId>, f64> {
+        let mut sums: BTreeMap<Option<SystemId>, f64> = BTreeMap::new();
+        for ((system, _), amount) in &self.added {
+            *sums.entry(*system).or_default() += amount;
+        }
+        sums.retain(|_, amount| *amount > 0.0);
+        sums
+    }
+}
+
+/// Counts who was at what that nobody holds, by statement and system.
+fn sessions(
+    ledger: &Ledger<'_>,
+    windows: [&Window; 2],
+    lengths: [f64; 2],
+) -> BTreeMap<u32, Runners> {
+    let mut at_work: BTreeMap<u32, Runners> = BTreeMap::new();
+    for charge in &ledger.charges.all {
+        let Some((piece, scale)) = ledger.cuts.of_tick(charge.tick) else {
+            continue;
+        };
+        let Some(side) = windows.iter().position(|window| window.has(piece)) else {
+            continue;
+        };
+        let cell = ledger.charges.cells.get(charge.cell);
+        if cell.blocker == InTheWay::Nobody {
+            let runners = at_work.entry(charge.victim).or_default();
+            let classes = runners.entry(charge.system).or_default();
+            classes.entry(cell.class).or_default()[side] += charge.seconds * scale / lengths[side];
+        }
+    }
+    at_work
+}
+
+/// Sums the sessions that were at one thing.
+fn total(runners: &Runners, class: Class) -> Sessions {
+    let of = |side: usize| {
+        let classes = runners.values().filter_map(|classes| classes.get(&class));
+        classes.map(|sessions| sessions[side]).sum()
+    };
+    [of(0), of(1)]
 }
 
 /// Gives what a victim's statement did in a window, where that is counted.

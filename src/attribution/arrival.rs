@@ -37,7 +37,7 @@ pub(super) fn events(
         Event {
             effect: after
                 .filter(|_| event.kind == ONBOARDED)
-                .map(|after| effect(book, &id, system, after, findings)),
+                .map(|after| effect(book, &id, (&event.label, system), after, findings)),
             id,
             kind: event.kind,
             label: event.label.to_string(),
@@ -60,11 +60,11 @@ pub(super) fn events(
 fn effect(
     book: &Book<'_>,
     id: &str,
-    system: Option<SystemId>,
+    (name, system): (&str, Option<SystemId>),
     after: &Window,
     findings: &[Finding],
 ) -> Effect {
-    let (mut caused, mut waits) = (0.0, 0.0);
+    let (mut caused, mut between, mut waits) = (0.0, 0.0, 0.0);
     for charge in &book.charges.all {
         let cell = book.charges.cells.get(charge.cell);
         let within = after.contains(book.charges.looks[charge.tick].at);
@@ -75,6 +75,12 @@ fn effect(
         waits += charge.seconds;
         if system.is_some() && cell.blocker == InTheWay::System(system) {
             caused += charge.seconds;
+            continue;
+        }
+        // A gate holds nothing that others wait for, and they would not wait without it.
+        let through = charge.why.as_ref().and_then(|why| why.through.as_ref());
+        if through.is_some_and(|(system, _)| system.as_deref() == Some(name)) {
+            between += charge.seconds;
         }
     }
     let looks = book
@@ -88,8 +94,9 @@ fn effect(
         finding.scope == Scope::Own
             && grown.is_some_and(|growth| growth.window_after[0] == Rfc3339(after.from))
     });
-    let little =
-        caused <= LITTLE_OF_WAITS * waits || caused <= LITTLE_OF_A_SESSION * watched.as_secs_f64();
+    let had_part = caused + between;
+    let little = had_part <= LITTLE_OF_WAITS * waits
+        || had_part <= LITTLE_OF_A_SESSION * watched.as_secs_f64();
     let accused = findings
         .iter()
         .filter(|finding| finding.cause.event.as_deref() == Some(id))

@@ -328,7 +328,9 @@ fn is_gate(graph: &WaitGraph<'_>, node: petgraph::graph::NodeIndex) -> bool {
 /// Rounds up to what anybody wants to know of the longest wait; what is below it is noise, and most of
 /// what a charge takes on disk.
 const fn whole_milliseconds(span: Span) -> Span {
-    Span::from_millis(-(-span.as_micros()).div_euclid(1_000))
+    let begun = span.as_micros().rem_euclid(1_000);
+    let more = if begun == 0 { 0 } else { 1_000 - begun };
+    Span::from_micros(span.as_micros().saturating_add(more))
 }
 
 /// Tells whether a session's time is somebody's latency.

@@ -344,7 +344,7 @@ pub struct Cause {
     /// For what nobody holds: the systems by what they added to its use, the largest first, with
     /// shares that sum to 1; null where it is not apportioned.
     pub apportioned: Option<Vec<Share>>,
-    /// The blocker's own onboarding; null if it was there before.
+    /// The blocker's own onboarding, else that of who stands between; null if both were there before.
     pub event: Option<String>,
 }
 

@@ -140,19 +140,30 @@ impl Census {
         };
         let low = self.ended.get(rank(count));
         let low = low.map_or(Span::ZERO, |length| length.at_least);
+        // The shorter the gap the more may be hidden in the longer ones, and the longer is what
+        // that leaves: what bounds lies where the two meet.
+        let bound = |longer: usize| -> Option<Span> {
+            let gap = self.gaps[longer];
+            let fit = |hiding: &Span| (hiding.as_micros() / gap.as_micros()) as f64;
+            let hidden: f64 = self.gaps[..longer].iter().map(fit).sum();
+            let left = count - hidden * self.sessions as f64;
+            (left >= 0.0).then(|| self.perhaps.get(rank(left)).copied().unwrap_or(Span::ZERO))
+        };
+        let (mut meet, mut end) = (0, self.gaps.partition_point(|&gap| gap > Span::ZERO));
+        let all = end;
+        while meet < end {
+            let middle = usize::midpoint(meet, end);
+            if bound(middle).is_none_or(|bound| bound >= self.gaps[middle]) {
+                end = middle;
+            } else {
+                meet = middle + 1;
+            }
+        }
         let mut high = ENDLESS;
-        for (longer, &gap) in self.gaps.iter().enumerate() {
-            if gap <= Span::ZERO {
-                break;
+        for longer in meet.saturating_sub(1)..all.min(meet + 1) {
+            if let Some(bound) = bound(longer) {
+                high = high.min(bound.max(self.gaps[longer]));
             }
-            let fit = |hiding: &Span| hiding.as_micros() / gap.as_micros();
-            let hidden: i64 = self.gaps[..longer].iter().map(fit).sum();
-            let left = count - (hidden as f64) * self.sessions as f64;
-            if left < 0.0 {
-                break;
-            }
-            let bound = self.perhaps.get(rank(left)).copied().unwrap_or(Span::ZERO);
-            high = high.min(bound.max(gap));
         }
         (low, (high < ENDLESS).then_some(high))
     }

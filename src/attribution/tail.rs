@@ -136,13 +136,15 @@ impl Book<'_> {
                 return None;
             }
             let (at, basis) = quantile(&ages, &census, beyond);
-            if at.as_micros() < LOOKS * look.as_micros() {
+            if at <= Span::ZERO || at.as_micros() < LOOKS.saturating_mul(look.as_micros()) {
                 told.why_not = Some(NotTold::ShorterThanALook);
                 return None;
             }
             Some((at, basis))
         });
         told.p95_ms = p95.map(|(at, _)| at.as_millis_f64());
+        // They are estimated apart, and may come from different ends of what is known.
+        let p99 = p99.map(|(at, basis)| (at.max(p95.map_or(at, |(p95, _)| p95)), basis));
         told.p99_ms = p99.map(|(at, _)| at.as_millis_f64());
         told.basis = p99.map(|(_, basis)| basis);
         let mut by_cell = BTreeMap::new();
@@ -172,7 +174,8 @@ impl Book<'_> {
         let pieces = pieces(ledger, victim, window, true);
         let sample = self.sample(ledger, victim, &pieces, true);
         let calls = sample.calls?;
-        let shortest = Span::from_micros(LOOKS * self.look_takes(ledger, &pieces).as_micros());
+        let shortest =
+            Span::from_micros(LOOKS.saturating_mul(self.look_takes(ledger, &pieces).as_micros()));
         // For each execution its age when it was last seen, the share of that look's time that
         // was removed, and what was removed of its age until then.
         let mut gone: HashMap<u32, (Span, f64, Span)> = HashMap::new();

@@ -13,7 +13,7 @@ use crate::attribution::Book;
 use crate::attribution::account::{cause, effect, first_event, growth, victim, what_if};
 use crate::attribution::cause::{Class, InTheWay};
 use crate::attribution::charge::{Charge, Look};
-use crate::attribution::event::{EventGroup, Happening};
+use crate::attribution::event::{EventGroup, Happening, ONBOARDED};
 use crate::attribution::finding::{CallsBasis, Evidence, Finding, Scope, Tail, Verdict};
 use crate::attribution::growth::{Comparison, GrowthPart, Ledger};
 use crate::attribution::statistics::{FEWEST_BLOCKS, discoveries};
@@ -195,6 +195,32 @@ impl Candidate<'_> {
             && self.ticks() >= MATERIAL_TICKS
     }
 
+    /// Tells whether it needs no test of whether it is there, only an interval of how much it is: waits
+    /// that were seen, of a loss, or for who was not there before. Who asks many questions finds
+    /// differences by chance; that one waited for a newcomer does not come about by chance.
+    fn is_no_chance(
+        &self,
+        book: &Book<'_>,
+        events: &[Happening],
+        group: Option<&EventGroup>,
+    ) -> bool {
+        if !self.part.cell.class.has_holder() || self.ticks() < PROOF_TICKS {
+            return false;
+        }
+        let Some(group) = group else {
+            return true;
+        };
+        let came = |system: &str| {
+            let mut members = group.members.iter().map(|&member| &events[member]);
+            members.any(|event| event.kind == ONBOARDED && *event.label == *system)
+        };
+        let mut grown = self.part.cells.iter().filter(|(_, growth)| *growth > 0.0);
+        grown.all(|(cell, _)| match book.charges.cells.get(*cell).blocker {
+            InTheWay::System(system) => book.system(system).is_some_and(|name| came(&name)),
+            _ => false,
+        })
+    }
+
     fn verdict(&self, holds: bool) -> Verdict {
         let comparison = &self.compared.comparison;
         let clear = self
@@ -257,7 +283,7 @@ impl Candidate<'_> {
             counted.then(|| [before, after].map(|work| of(&work) / work.calls))
         };
         let milliseconds = |seconds: f64| seconds * 1e3;
-        let verdict = self.verdict(holds);
+        let verdict = self.verdict(holds || self.is_no_chance(book, events, group));
         let value = self.part.estimate.value;
         Finding {
             rank: 0,

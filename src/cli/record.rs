@@ -20,6 +20,10 @@ pub(super) fn run(args: &RecordArgs, screen: &Screen) -> Done {
     if args.print_systemd_unit {
         return screen.answer(daemon::SYSTEMD_UNIT, None);
     }
+    if !args.check_config {
+        // Before anything is read that can be read once, as a pipe.
+        begin_anew();
+    }
     let plan = plan(args)?;
     let mut wanted = Log::default();
     if let Plan::Configured(config) = &plan {
@@ -32,7 +36,6 @@ pub(super) fn run(args: &RecordArgs, screen: &Screen) -> Done {
         }
         wanted = config.log;
     }
-    begin_anew();
     wanted.format = args.log_format.map_or(wanted.format, Into::into);
     let _last_lines =
         log::begin(wanted, screen.is_quiet()).map_err(Failure::io("cannot begin the log"))?;
@@ -51,21 +54,27 @@ pub(super) fn run(args: &RecordArgs, screen: &Screen) -> Done {
     Ok(ended?)
 }
 
+/// Tells that this process has begun anew, whatever became of the rest of its environment.
+const BEGUN_ANEW: &str = "PGJAM_BEGUN_ANEW";
+
 /// Begins anew in place of this process, once, with what the allocator is to be told.
 ///
 /// It keeps its id, its arguments and what else is in its environment. What the allocator was told
 /// by somebody else stays; where a program cannot begin anew it goes on as it is, with more memory.
 fn begin_anew() {
-    let told = |(key, _): &(&str, &str)| std::env::var_os(key).is_some();
+    let is_told = |key: &str| std::env::var_os(key).is_some();
     let mut arguments = std::env::args_os();
     let (Some(name), Ok(program)) = (arguments.next(), std::env::current_exe()) else {
         return;
     };
-    if !daemon::ALLOCATOR.iter().any(told) {
+    // A loader that was started with the program as its argument is not the program.
+    let is_itself = Path::new(&name).file_name() == program.file_name() && program.exists();
+    let is_told_already = daemon::ALLOCATOR.iter().any(|(key, _)| is_told(key));
+    if is_itself && !is_told(BEGUN_ANEW) && !is_told_already {
         let mut again = Command::new(program);
         again.arg0(name).args(arguments).envs(daemon::ALLOCATOR);
         // It comes back only where that failed.
-        let _ = again.exec();
+        let _ = again.env(BEGUN_ANEW, "1").exec();
     }
 }
 

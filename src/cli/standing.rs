@@ -45,6 +45,10 @@ struct Accused {
 impl Accused {
     fn of(cause: &Cause) -> Option<Self> {
         let blocker = cause.blocker.as_ref()?;
+        // Whose load came is in nobody's way.
+        if cause.apportioned.is_some() {
+            return None;
+        }
         Some(Self {
             class: cause.class,
             table: cause.table.clone(),
@@ -191,6 +195,13 @@ mod tests {
         check(&[little.clone(), little], Some(1));
         let much = vec![proved(), in_doubt(40.0)];
         check(&[much.clone(), much], None);
+    }
+
+    #[test]
+    fn whose_load_came_never_stands_early() {
+        let mut neighbour = proved();
+        neighbour.cause.apportioned = Some(Vec::new());
+        check(&[vec![neighbour.clone()], vec![neighbour]], None);
     }
 
     #[test]

@@ -32,10 +32,10 @@ pub(super) fn sentence(finding: &Finding) -> Option<String> {
     let before = finding.tail.before.as_ref();
     let before = before.map_or_else(String::new, |before| match (before.p95_ms, before.p99_ms) {
         (Some(p95), Some(p99)) => {
-            format!(", up from {} and {}", milliseconds(p95), milliseconds(p99))
+            format!("; before, {} and {}", milliseconds(p95), milliseconds(p99))
         }
-        (None, Some(p99)) => format!(", the p99 up from {}", milliseconds(p99)),
-        (Some(p95), None) => format!(", the p95 up from {}", milliseconds(p95)),
+        (None, Some(p99)) => format!("; before, the p99 was {}", milliseconds(p99)),
+        (Some(p95), None) => format!("; before, the p95 was {}", milliseconds(p95)),
         (None, None) => format!("; before, {}", why_not(before)),
     });
     Some(format!("{told}{bracket}{before}."))

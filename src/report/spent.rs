@@ -88,7 +88,7 @@ fn more_work(finding: &Finding) -> String {
     ];
     let grown = |(per_call, kind): (Option<[f64; 2]>, &str)| {
         let [before, after] = per_call?;
-        let is_more = after >= 1.5 * before && after - before >= 1.0;
+        let is_more = after >= 1.5 * before && after - before >= 2.0;
         is_more.then(|| {
             format!(
                 "{} {kind} a call, up from {}",

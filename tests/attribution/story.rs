@@ -371,3 +371,39 @@ fn whose_latency_grew_comes_before_what_newcomers_lose_to_each_other() {
     let own = finding_about(&diagnosis, SYNC, "worker-b");
     assert!(own.db_seconds > first.db_seconds, "{}", told(&diagnosis));
 }
+
+#[test]
+fn many_questions_do_not_hide_whom_others_were_seen_waiting_for() {
+    const ASIDE: [&str; 12] = [
+        "SELECT a FROM t1",
+        "SELECT a FROM t2",
+        "SELECT a FROM t3",
+        "SELECT a FROM t4",
+        "SELECT a FROM t5",
+        "SELECT a FROM t6",
+        "SELECT a FROM t7",
+        "SELECT a FROM t8",
+        "SELECT a FROM t9",
+        "SELECT a FROM u1",
+        "SELECT a FROM u2",
+        "SELECT a FROM u3",
+    ];
+    let mut rare = quiet_guilty(30.2);
+    rare.think_ms = 2_500.0;
+    let mut systems = vec![decision(), rare];
+    systems.extend(ASIDE.map(|text| system("aside", 1, -60.0, 40.0, &[runs(text, 5.0)])));
+    let mut seen = 0;
+    for seed in 0..10 {
+        let diagnosis = conclude(&world(systems.clone(), 90.0, seed).run().0);
+        let mut findings = diagnosis.findings.iter();
+        let about = findings.find(|it| it.growth.is_some() && culprit(it) == Some("sync-12"));
+        let is_clear = |it: &&Finding| it.ci95_ms_per_call.is_some_and(|[low, _]| low > 0.0);
+        if let Some(finding) = about.filter(is_clear).filter(|it| it.evidence.ticks >= 10) {
+            assert!(finding.verdict.accuses(), "{}", told(&diagnosis));
+            seen += 1;
+        }
+        let mut accused = accused(&diagnosis).into_iter();
+        assert!(accused.all(|who| who == "sync-12"), "{}", told(&diagnosis));
+    }
+    assert!(seen >= 5, "{seen}");
+}

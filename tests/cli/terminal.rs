@@ -37,8 +37,9 @@ const COMMANDS: [(&str, &[&str]); 6] = [
     (
         "lab",
         &[
+            "list",
+            "score",
             "--diagnose",
-            "--harmless",
             "--scale",
             "--seed",
             "--dsn",
