@@ -2,8 +2,9 @@
 //!
 //! Nothing is said of a cause that is not *material* (large enough to matter, seen
 //! often enough to be one). *Proved* takes all of: wait-for edges to a blocker with
-//! a name, counted calls, an interval clear of zero after correction for the number
-//! of tests, enough blocks, and a rank that most replicates keep. What is material
+//! a name, counted calls, an interval clear of zero, for whoever was there before
+//! also after correction for the number of tests, enough blocks, and a rank that most
+//! replicates keep. What is material
 //! but not significant is *inconclusive*, names the minutes still needed, and is
 //! no accusation.
 

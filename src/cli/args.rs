@@ -196,7 +196,7 @@ pub(super) enum GraphFormat {
 pub(super) enum Format {
     /// For people.
     Text,
-    /// `pgjam.diagnosis/0`.
+    /// For programs; a diagnosis as `pgjam.diagnosis/0`.
     Json,
 }
 
