@@ -19,7 +19,7 @@
 //!   least concave majorant of the seconds seen up to each age. The slope at age 0 is
 //!   inconsistent, and no quantile rests on it.
 //! - Whatever lasts longer than the gap between two looks is seen. Ranked among the calls these
-//!   executions enclose a quantile for certain, as far as it is longer than the gaps. Where that
+//!   executions enclose a quantile, as far as it is longer than the gaps. Where that
 //!   bracket is narrow, counting them tells more than their ages do.
 //!
 //! Pure arithmetic over ages: nothing here knows sessions, statements or causes.

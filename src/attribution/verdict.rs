@@ -119,19 +119,16 @@ pub(super) fn findings(
         }
     }
     findings.sort_by(|a, b| {
-        // Of those that accuse the heaviest is what to look at first, proved or not. What is lost
-        // without a time before to hold it against is mostly what the newcomers lose themselves.
+        // What is lost without a time before to hold it against is mostly what the newcomers lose
+        // themselves, however surely.
         let order = |finding: &Finding| {
-            let verdict = match finding.verdict {
-                Verdict::Proved | Verdict::Supported => Verdict::Proved,
-                doubt => doubt,
-            };
-            (verdict, finding.growth.is_none())
+            let accuses = finding.verdict.accuses();
+            (!accuses, finding.growth.is_none(), finding.verdict)
         };
         order(a)
             .cmp(&order(b))
             .then(weight(b).total_cmp(&weight(a)))
-            .then((a.verdict, a.scope).cmp(&(b.verdict, b.scope)))
+            .then(a.scope.cmp(&b.scope))
             .then_with(|| {
                 (&a.victim, a.cause.class, &a.cause.table).cmp(&(
                     &b.victim,

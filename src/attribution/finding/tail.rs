@@ -18,7 +18,8 @@ pub struct Quantiles {
     pub p95_ms: Option<f64>,
     /// One call in a hundred took longer, in milliseconds; null where `why_not` says why.
     pub p99_ms: Option<f64>,
-    /// Between these the p99 lies for certain, by executions that were seen and counted calls;
+    /// Between these the p99 lies, by executions that were seen and counted calls, unless sessions ran
+    /// the statement that were never seen with it;
     /// null without counted calls, or where nothing bounds it above.
     pub p99_bracket_ms: Option<[f64; 2]>,
     /// What the p99 rests on; null without one.
