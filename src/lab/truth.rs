@@ -1,7 +1,7 @@
 //! What the clients timed, in a file that the analysis never reads.
 //!
-//! One JSON object a line, in the order in which things ended. Instants are the
-//! *client's* wall clock, which the lab's own server shares; elsewhere they are off by
+//! One JSON object a line, in the order in which transactions ended: the lines of one follow each
+//! other, its whole last. Instants are the *client's* wall clock, which the lab's own server shares; elsewhere they are off by
 //! the difference of the two clocks.
 //!
 //! Labels: `begin`, `commit` and [`TRANSACTION`] are everybody's, `counter` is the one
@@ -79,6 +79,10 @@ pub struct Timed {
     pub latency: Span,
     /// Whether the answer was a good one.
     pub ok: bool,
+    /// A statement's parameters, by which rows that it locks are told apart; none in files that were
+    /// written without them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<i32>,
 }
 
 /// A mean and what it rests on.
@@ -205,6 +209,7 @@ mod tests {
             at: Timestamp::from_micros(at),
             latency: Span::from_micros(us),
             ok,
+            values: Vec::new(),
         })
     }
 
@@ -234,5 +239,18 @@ mod tests {
         };
         assert_eq!(mean("counter"), Some(Mean { ms: 2.0, calls: 2 }));
         assert_eq!(mean("audit"), None);
+    }
+
+    #[test]
+    fn parameters_are_kept_and_a_line_without_any_is_read() {
+        let line = r#"{"row":"timed","system":"a","label":"b","at":1,"us":2,"ok":true}"#;
+        let Row::Timed(mut timed) = serde_json::from_str(line).unwrap() else {
+            panic!("{line}");
+        };
+        assert!(timed.values.is_empty());
+        timed.values = vec![3, 4];
+        let written = serde_json::to_string(&Row::Timed(timed.clone())).unwrap();
+        let read: Row = serde_json::from_str(&written).unwrap();
+        assert_eq!(read, Row::Timed(timed));
     }
 }

@@ -10,7 +10,7 @@ use postgres::{Client, Config, Error, NoTls, Statement};
 use super::LabError;
 use super::truth::{COMMIT, Row, TRANSACTION, Timed, Writer, wall_clock};
 use super::workload::{Arrival, Arrivals, Step, System};
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 
 /// Between two attempts to connect.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
@@ -147,7 +147,7 @@ impl Worker<'_> {
                 rows: Vec::with_capacity(6),
             };
             let outcome = self.transact_until_done(client, statements, &arrival, &mut watch);
-            watch.note(TRANSACTION, due, arrival.due, outcome.is_ok());
+            watch.note(TRANSACTION, Vec::new(), due, arrival.due, outcome.is_ok());
             self.ledger.write(watch.rows);
             if let Some(error) = outcome.err().filter(|error| !self.expects(error)) {
                 self.ledger.failed(&self.system.name, &super::said(&error));
@@ -197,7 +197,7 @@ impl Worker<'_> {
         watch: &mut Watch<'_>,
     ) -> Result<(), Error> {
         if self.system.together {
-            watch.time("begin", || client.batch_execute("BEGIN"))?;
+            watch.time("begin", Vec::new(), || client.batch_execute("BEGIN"))?;
         }
         let mut statements = statements.iter();
         for step in &self.system.steps {
@@ -212,19 +212,19 @@ impl Worker<'_> {
                     let Some(statement) = statement.filter(|_| arrival.is_one_of(*every)) else {
                         continue;
                     };
-                    let values = arrival.values(takes);
-                    let values: Vec<&(dyn ToSql + Sync)> = values
+                    let drawn = arrival.values(takes);
+                    let values: Vec<&(dyn ToSql + Sync)> = drawn
                         .iter()
                         .map(|value| value as &(dyn ToSql + Sync))
                         .collect();
-                    watch.time(label, || client.query(statement, &values))?;
+                    watch.time(label, drawn.clone(), || client.query(statement, &values))?;
                 }
                 // The client is away while its transaction is open, as in a synchronous call.
                 Step::Away(pause) => std::thread::sleep(*pause),
             }
         }
         if self.system.together {
-            watch.time(COMMIT, || client.batch_execute("COMMIT"))?;
+            watch.time(COMMIT, Vec::new(), || client.batch_execute("COMMIT"))?;
         }
         Ok(())
     }
@@ -237,20 +237,26 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    fn time<T>(&mut self, label: &str, run: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    fn time<T>(
+        &mut self,
+        label: &str,
+        values: Vec<i32>,
+        run: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let (at, began) = (wall_clock(), Instant::now());
         let outcome = run();
-        self.note(label, at, began, outcome.is_ok());
+        self.note(label, values, at, began, outcome.is_ok());
         outcome
     }
 
-    fn note(&mut self, label: &str, at: crate::time::Timestamp, began: Instant, ok: bool) {
+    fn note(&mut self, label: &str, values: Vec<i32>, at: Timestamp, began: Instant, ok: bool) {
         self.rows.push(Row::Timed(Timed {
             system: self.system.to_owned(),
             label: label.to_owned(),
             at,
             latency: span(began.elapsed()),
             ok,
+            values,
         }));
     }
 }
