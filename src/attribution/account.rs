@@ -28,7 +28,7 @@ pub(super) fn event_id(place: usize) -> String {
 
 /// Says who got slower.
 pub(super) fn victim(book: &Book<'_>, comparison: &Comparison) -> Victim {
-    let key = book.charges.victims.get(comparison.victim);
+    let key = book.charges.victims.get(comparison.pool);
     let statement = key.statement.and_then(|id| book.statements.get(id));
     let named = |system: &Option<u32>| book.system(*system);
     Victim {

@@ -154,11 +154,13 @@ impl Added {
         usage: &Usage,
         statements: &Statements,
     ) {
-        let key = ledger.charges.victims.get(comparison.victim);
+        let key = ledger.charges.victims.get(comparison.pool);
         let work = |window: &Window| work(key, usage, statements, window);
         let before = comparison.before.as_ref();
+        // What a part of those who run a statement did nobody counts.
+        let counted = before.filter(|_| comparison.pool == comparison.victim);
         comparison.work =
-            before.and_then(|(before, _)| work(before).zip(work(&comparison.after.0)));
+            counted.and_then(|(before, _)| work(before).zip(work(&comparison.after.0)));
         let laid: Vec<_> = comparison
             .parts
             .iter()
@@ -184,7 +186,7 @@ impl Added {
         let by_system = resource.by_system();
         let sum: f64 = by_system.values().sum();
         let is_enough = match class {
-            Class::Cpu => sum >= SATURATES && self.others_are_slowed(comparison.victim),
+            Class::Cpu => sum >= SATURATES && self.others_are_slowed(comparison.pool),
             _ => sum > 0.0 && sum >= MORE_USE * resource.before,
         };
         if !is_enough {

@@ -18,7 +18,7 @@
 
 use std::collections::HashMap;
 
-use crate::attribution::charge::{VictimKey, is_victim};
+use crate::attribution::charge::{SystemId, VictimKey, is_victim};
 use crate::attribution::quantile::Length;
 use crate::pg::Backend;
 use crate::sample::{Session, Snapshot, State};
@@ -32,6 +32,7 @@ const NONE: u32 = u32::MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Execution {
     pub(super) backend: Backend,
+    pub(super) system: Option<SystemId>,
     pub(super) start: Timestamp,
     /// The last look that saw it under way, or the last before it was seen to have ended.
     pub(super) last: usize,
@@ -57,7 +58,11 @@ struct Seen {
 
 impl Executions {
     /// Follows every session over the ticks of a recording, of which the first is look `first`.
-    pub(super) fn of(snapshots: &[Snapshot], first: usize) -> Self {
+    pub(super) fn of(
+        snapshots: &[Snapshot],
+        first: usize,
+        system_of: impl Fn(&Session) -> Option<SystemId>,
+    ) -> Self {
         let mut executions = Self {
             rows: vec![Vec::new(); first],
             ..Self::default()
@@ -71,7 +76,8 @@ impl Executions {
         for (look, snapshot) in (first..).zip(snapshots) {
             let follow = |session: &Session| {
                 let by_then = |last: usize| ends.get(last + 1 - first).copied();
-                executions.follow(&mut sessions, session, look, snapshot.tick.at, by_then)
+                let of = (session, system_of(session));
+                executions.follow(&mut sessions, of, look, snapshot.tick.at, by_then)
             };
             let rows = snapshot.sessions.iter().map(follow).collect();
             executions.rows.push(rows);
@@ -104,7 +110,7 @@ impl Executions {
     fn follow(
         &mut self,
         sessions: &mut HashMap<Backend, Seen>,
-        session: &Session,
+        (session, system): (&Session, Option<SystemId>),
         look: usize,
         at: Timestamp,
         by_then: impl Fn(usize) -> Option<Timestamp>,
@@ -143,6 +149,7 @@ impl Executions {
         let number = u32::try_from(self.all.len()).unwrap_or(NONE);
         let mut execution = Execution {
             backend,
+            system,
             start,
             last: if under_way {
                 look

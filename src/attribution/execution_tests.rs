@@ -56,7 +56,7 @@ fn check(looks: &[(i64, Option<Session>)], expected: &[(i64, Option<i64>)], show
     };
     let snapshots: Vec<Snapshot> = looks.iter().map(snapshot).collect();
     // Two minutes of which the samples are gone come first.
-    let executions = Executions::of(&snapshots, 2);
+    let executions = Executions::of(&snapshots, 2, |_| None);
     let told: Vec<(Span, Option<Span>)> = executions
         .all
         .iter()
@@ -169,7 +169,7 @@ fn executions_are_found_by_their_victim() {
         prepared: Vec::new(),
         safe_snapshots: Vec::new(),
     }));
-    let executions = Executions::of(&snapshots, 0);
+    let executions = Executions::of(&snapshots, 0, |_| None);
     let victim = VictimKey {
         database: rows[1].database,
         statement: rows[1].statement,

@@ -322,7 +322,8 @@ pub enum CallsBasis {
     Counted,
     /// The server counted them over several systems.
     Pooled,
-    /// From the samples alone.
+    /// The server counted them over several systems, and the looks tell which are of whom; or nobody
+    /// counted any.
     Estimated,
 }
 

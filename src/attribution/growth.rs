@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::attribution::apportion::Apportioned;
 use crate::attribution::cause::{Cell, InTheWay};
-use crate::attribution::charge::{Charges, SystemId};
+use crate::attribution::charge::{Charges, SystemId, VictimKey};
 use crate::attribution::finding::CallsBasis;
+use crate::attribution::pool::Residents;
 use crate::attribution::statistics::{Block, Estimate, Ratio, rank_stability};
 use crate::attribution::usage::Work;
 use crate::attribution::window::{Cuts, Window};
@@ -31,12 +32,16 @@ pub(super) struct Ledger<'a> {
     cells: BTreeMap<u32, BTreeMap<u32, Vec<f64>>>,
     calls: HashMap<u32, Vec<f64>>,
     runners: HashMap<u32, Vec<Option<SystemId>>>,
+    /// Parts of pools, numbered after the victims that are charged.
+    residents: Vec<Residents>,
 }
 
 /// A victim's growth between two windows, or its losses in one.
 #[derive(Debug)]
 pub(super) struct Comparison {
     pub(super) victim: u32,
+    /// The victim that is charged for it, where it is part of one.
+    pub(super) pool: u32,
     pub(super) before: Option<(Window, Ratio)>,
     pub(super) after: (Window, Ratio),
     pub(super) total: Estimate,
@@ -96,7 +101,7 @@ impl<'a> Ledger<'a> {
             .iter()
             .flat_map(|snapshot| &snapshot.sessions);
         for session in sessions.filter(|session| session.is_client()) {
-            let key = super::charge::VictimKey {
+            let key = VictimKey {
                 database: session.database,
                 statement: session.statement,
             };
@@ -124,12 +129,86 @@ impl<'a> Ledger<'a> {
             cells,
             calls,
             runners,
+            residents: Vec::new(),
         }
     }
 
-    /// Lists the victims, by number.
+    /// Makes victims of those who run a pool's statement before and after an event.
+    pub(super) fn tell_apart(&mut self, residents: Vec<Residents>) {
+        let mut cells: HashMap<u32, BTreeMap<u32, Vec<f64>>> = HashMap::new();
+        let mut of_pool: HashMap<u32, Vec<(u32, &Residents)>> = HashMap::new();
+        let first = self.charged();
+        for (number, part) in (first..).zip(&residents) {
+            of_pool.entry(part.pool).or_default().push((number, part));
+            self.calls.insert(number, part.calls.clone());
+            self.runners
+                .insert(number, part.systems.iter().copied().collect());
+        }
+        for charge in &self.charges.all {
+            let parts = of_pool.get(&charge.victim).into_iter().flatten();
+            let theirs = parts.filter(|(_, part)| part.systems.contains(&charge.system));
+            for (number, _) in theirs {
+                let Some((piece, scale)) = self.cuts.of_tick(charge.tick) else {
+                    continue;
+                };
+                let pieces = cells.entry(*number).or_default().entry(charge.cell);
+                pieces.or_insert_with(|| vec![0.0; self.cuts.pieces()])[piece] +=
+                    charge.seconds * scale;
+            }
+        }
+        self.cells.extend(cells);
+        self.residents = residents;
+    }
+
+    /// Lists the places of each victim's charges, those of parts of pools after the others.
+    pub(super) fn places(&self) -> Vec<Vec<usize>> {
+        let mut places = vec![Vec::new(); self.charged() as usize];
+        for (place, charge) in self.charges.all.iter().enumerate() {
+            places[charge.victim as usize].push(place);
+        }
+        for part in &self.residents {
+            let charges = places[part.pool as usize].iter().copied();
+            let is_theirs = |place: &usize| part.systems.contains(&self.charges.all[*place].system);
+            places.push(charges.filter(is_theirs).collect());
+        }
+        places
+    }
+
+    /// Counts the victims that are charged.
+    fn charged(&self) -> u32 {
+        u32::try_from(self.charges.victims.values().len()).unwrap_or(u32::MAX)
+    }
+
+    /// Lists the victims that are charged, by number.
     pub(super) fn victims(&self) -> impl Iterator<Item = u32> {
-        self.cells.keys().copied()
+        let charged = self.charged();
+        self.cells
+            .keys()
+            .copied()
+            .take_while(move |victim| *victim < charged)
+    }
+
+    /// Gives who stands for a victim around a group of events: its residents where the members of a
+    /// pool differ, or itself.
+    pub(super) fn around(&self, victim: u32, group: usize) -> u32 {
+        let of = |part: &Residents| (part.pool, part.group) == (victim, group);
+        let place = self
+            .residents
+            .iter()
+            .position(of)
+            .and_then(|place| u32::try_from(place).ok());
+        place.map_or(victim, |place| self.charged() + place)
+    }
+
+    /// Gives whom a victim is part of, if it is.
+    pub(super) fn part_of(&self, victim: u32) -> Option<&Residents> {
+        self.residents
+            .get(victim.checked_sub(self.charged())? as usize)
+    }
+
+    /// Gives the victim that is charged for this one: itself, or the pool that it is part of.
+    pub(super) fn pool(&self, victim: u32) -> u32 {
+        self.part_of(victim).map_or(victim, |part| part.pool)
     }
 
     /// Lists the systems that run a victim's statement.
@@ -235,6 +314,7 @@ impl<'a> Ledger<'a> {
         let systems = self.runners(victim).to_vec();
         Some(Comparison {
             victim,
+            pool: self.pool(victim),
             before: before
                 .cloned()
                 .zip(Ratio::of(blocks_before.iter().copied())),
@@ -243,6 +323,7 @@ impl<'a> Ledger<'a> {
             parts,
             calls: per_call.then(|| [sum(&blocks_before), sum(&blocks_after)]),
             basis: match (per_call, systems.len()) {
+                _ if self.part_of(victim).is_some() => CallsBasis::Estimated,
                 (false, _) => CallsBasis::Estimated,
                 (true, 0 | 1) => CallsBasis::Counted,
                 (true, _) => CallsBasis::Pooled,

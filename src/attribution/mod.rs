@@ -26,6 +26,7 @@ pub mod finding;
 mod growth;
 mod history;
 mod interned;
+mod pool;
 mod quantile;
 mod rollup;
 mod series;
@@ -55,7 +56,7 @@ use crate::graph::WaitGraph;
 use crate::graph::view::{GraphView, Vocabulary};
 use crate::names::{Names, Statements};
 use crate::recording::Recording;
-use crate::sample::Snapshot;
+use crate::sample::{Session, Snapshot};
 use crate::statement::Statement;
 use crate::system::Naming;
 use crate::time::{Rfc3339, Span};
@@ -123,24 +124,24 @@ pub fn diagnose_in_words(
     let more_episodes = episodes.len().saturating_sub(EPISODES);
     episodes.truncate(EPISODES);
     let cuts = Cuts::of(recording, &charges.looks);
-    let ledger = Ledger::of(recording, &charges, &cuts, statements, |session| {
-        charges.systems.find(&naming.name(session, &names)?)
-    });
-    let mut by_victim = vec![Vec::new(); charges.victims.values().len()];
-    for (place, charge) in charges.all.iter().enumerate() {
-        by_victim[charge.victim as usize].push(place);
-    }
-    let book = Book {
-        names: &names,
-        statements,
-        charges: &charges,
-        executions: &Executions::of(&recording.snapshots, recording.minutes.len()),
-        by_victim,
-    };
     let events = event::happenings(recording, naming, &names, statements);
     let groups = match (charges.looks.first(), charges.looks.last()) {
         (Some(first), Some(last)) => event::groups(&events, &cuts, first.at, last.until),
         _ => Vec::new(),
+    };
+    let system_of = |session: &Session| charges.systems.find(&naming.name(session, &names)?);
+    let mut ledger = Ledger::of(recording, &charges, &cuts, statements, system_of);
+    let around = (&cuts, &groups[..]);
+    ledger.tell_apart(pool::residents(
+        recording, &charges, around, statements, system_of,
+    ));
+    let ledger = ledger;
+    let book = Book {
+        names: &names,
+        statements,
+        charges: &charges,
+        executions: &Executions::of(&recording.snapshots, recording.minutes.len(), system_of),
+        by_victim: ledger.places(),
     };
     let compared = compare(&book, &ledger, &groups, &Usage::of(recording));
     let findings = verdict::findings(&book, &ledger, &compared, &events, &groups);
@@ -242,6 +243,7 @@ fn compare(
             let (Some(before), Some(after)) = (&group.before, &group.after) else {
                 continue;
             };
+            let victim = ledger.around(victim, n);
             if let Some(mut comparison) = ledger.compare(victim, Some(before), after, true) {
                 added[n].lay(&mut comparison, ledger, usage, book.statements);
                 compared.push(with_tail(comparison, Some(n)));

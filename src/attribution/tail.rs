@@ -14,6 +14,7 @@ use std::ops::Range;
 
 use crate::attribution::Book;
 use crate::attribution::charge::Charge;
+use crate::attribution::execution::Execution;
 use crate::attribution::finding::{NotTold, Quantiles, TailBasis};
 use crate::attribution::growth::Ledger;
 use crate::attribution::quantile::{Ages, Census, Sighting, quantile};
@@ -281,7 +282,12 @@ impl Book<'_> {
         };
         let (mut ended, mut perhaps, mut exact) = (Vec::new(), Vec::new(), 0);
         let mut sessions = HashSet::new();
-        for execution in self.executions.of_victim(self.charges.victims.get(victim)) {
+        let part = ledger.part_of(victim);
+        let is_theirs = |execution: &&Execution| {
+            part.is_none_or(|part| part.systems.contains(&execution.system))
+        };
+        let all = self.charges.victims.get(ledger.pool(victim));
+        for execution in self.executions.of_victim(all).filter(is_theirs) {
             let [last, next] = [execution.last, execution.last + 1].map(counts);
             if last && next {
                 ended.push(execution.length);

@@ -98,7 +98,7 @@ pub(super) fn findings(
             .map(|(_, part)| part.estimate.p_value())
             .collect();
         for ((compared, part), holds) in tests.into_iter().zip(discoveries(&p_values)) {
-            let victim = compared.comparison.victim;
+            let victim = compared.comparison.pool;
             let told = part
                 .cells
                 .iter()

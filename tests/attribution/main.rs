@@ -8,6 +8,7 @@ mod look;
 mod nonsense;
 mod noticed;
 mod paced;
+mod pool;
 mod real;
 mod rollup;
 

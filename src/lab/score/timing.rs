@@ -65,7 +65,7 @@ pub struct Growth {
 impl Growth {
     /// Finds the victim's growth around the last event; none where pgjam has none.
     ///
-    /// Of a statement that several systems share both means are the pool's.
+    /// Of a statement that several systems share both means are of those that pgjam speaks of.
     #[must_use]
     pub fn of(scenario: &Scenario, diagnosis: &Diagnosis, clients: &Truth) -> Option<Self> {
         let (system, label) = scenario.truth.victim;
@@ -78,7 +78,7 @@ impl Growth {
             .max_by_key(|split| split.growth.window_after[0])?;
         let growth: &Grown = &split.growth;
         let [before, after] = [growth.window_before, growth.window_after]
-            .map(|[from, to]| pooled(clients, id, from.0, to.0));
+            .map(|[from, to]| pooled(clients, id, &split.victim.systems, [from.0, to.0]));
         let (before, after) = (before?, after?);
         Some(Self {
             pgjam_ms: [growth.before_ms, growth.after_ms],
@@ -104,8 +104,13 @@ fn statement_of(clients: &Truth, system: &str, label: &str) -> Option<StatementI
     Some(statement::read(text.as_bytes()).id)
 }
 
-/// Averages over all who run a statement.
-fn pooled(clients: &Truth, id: StatementId, from: Timestamp, to: Timestamp) -> Option<Mean> {
+/// Averages over those systems that run a statement.
+fn pooled(
+    clients: &Truth,
+    id: StatementId,
+    runners: &[String],
+    [from, to]: [Timestamp; 2],
+) -> Option<Mean> {
     let systems = clients.onboardings.iter().map(|it| &*it.system);
     let commits = systems.map(|system| (system, COMMIT));
     let told = clients.statements.keys();
@@ -113,6 +118,7 @@ fn pooled(clients: &Truth, id: StatementId, from: Timestamp, to: Timestamp) -> O
         .map(|(system, label)| (&**system, &**label))
         .chain(commits);
     let mut labels: Vec<(&str, &str)> = all
+        .filter(|(system, _)| runners.iter().any(|runner| runner == system))
         .filter(|(system, label)| statement_of(clients, system, label) == Some(id))
         .collect();
     labels.sort_unstable();
