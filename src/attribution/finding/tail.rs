@@ -49,7 +49,7 @@ pub enum TailBasis {
 }
 
 /// Why a quantile is not told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NotTold {
     /// Nobody counts the calls.

@@ -9,6 +9,7 @@
 //!   clients timed shows whether it came about ([`Truth::victim`]).
 //! - A scenario without causes is one in which nobody may be accused.
 
+mod group;
 mod locks;
 mod queues;
 mod quiet;
@@ -21,6 +22,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use postgres::Config;
+
+pub use self::group::Group;
 
 use super::LabError;
 use super::play::{Plan, Running};

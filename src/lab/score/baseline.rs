@@ -73,6 +73,19 @@ impl Method {
             Self::LogHolders => "holders in the log",
         }
     }
+
+    /// The same in a word or two.
+    #[must_use]
+    pub const fn short(self) -> &'static str {
+        match self {
+            Self::Pgjam => "pgjam",
+            Self::Overlap => "overlap",
+            Self::Correlation => "correlated",
+            Self::TopStatement => "top growth",
+            Self::FirstHop => "first hop",
+            Self::LogHolders => "log",
+        }
+    }
 }
 
 /// What there is to see of a run.

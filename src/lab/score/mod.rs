@@ -12,20 +12,26 @@
 //! - Everything here is computed from values, and reads nothing.
 
 mod baseline;
+mod figures;
+mod groups;
 mod judge;
 mod log;
+mod share;
 mod table;
 mod timing;
 
 use serde::Serialize;
 
 pub use self::baseline::{Method, Watched};
+pub use self::figures::{Coverage, Errors, GrowthError, TailError};
+pub use self::groups::{GroupHits, GroupTotal};
 pub use self::judge::{Answer, Hits, Judged, Said};
 pub use self::log::Logged;
+pub use self::share::Share;
 pub use self::table::render;
-pub use self::timing::{Growth, Timing};
+pub use self::timing::{Growth, Tail, Timing};
 
-use super::scenario::{Family, Scenario};
+use super::scenario::{Family, Group, Scenario};
 use super::truth::Truth;
 use crate::attribution::finding::{Diagnosis, Scope};
 
@@ -36,6 +42,8 @@ pub struct Run {
     pub scenario: &'static str,
     /// What it is one of.
     pub family: Family,
+    /// What its trouble goes through; null where there is none.
+    pub group: Option<Group>,
     /// With which arrivals.
     pub seed: u64,
     /// What the clients timed of the victim, before the last phase and in it.
@@ -88,6 +96,7 @@ impl Run {
         Self {
             scenario: scenario.name,
             family: scenario.family,
+            group: scenario.group(),
             seed,
             came_about: timing.came_about(scenario.is_null()),
             timing,
@@ -121,47 +130,6 @@ fn answers(diagnosis: &Diagnosis) -> Vec<Answer> {
         }
     });
     answer.collect()
-}
-
-/// How often something was so.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Share {
-    /// So often.
-    pub hits: usize,
-    /// Of so many.
-    pub of: usize,
-    /// Its 95 % interval by Wilson; from 0 to 1 where there is nothing.
-    pub wilson95: [f64; 2],
-}
-
-impl Share {
-    /// Counts.
-    pub fn of(outcomes: impl IntoIterator<Item = bool>) -> Self {
-        let (mut hits, mut of) = (0, 0);
-        for outcome in outcomes {
-            of += 1;
-            hits += usize::from(outcome);
-        }
-        Self {
-            hits,
-            of,
-            wilson95: wilson(hits, of),
-        }
-    }
-}
-
-/// Gives Wilson's score interval at 95 % (Wilson, JASA 22, 1927).
-fn wilson(hits: usize, of: usize) -> [f64; 2] {
-    const Z: f64 = 1.959_964;
-    if of == 0 {
-        return [0.0, 1.0];
-    }
-    let n = of as f64;
-    let share = hits as f64 / n;
-    let middle = share + Z * Z / (2.0 * n);
-    let half = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
-    let scale = 1.0 + Z * Z / n;
-    [(middle - half) / scale, (middle + half) / scale].map(|bound| bound.clamp(0.0, 1.0))
 }
 
 /// How right a method is, over all runs.
@@ -213,23 +181,14 @@ pub struct Score {
     pub methods: Vec<Total>,
     /// How far off the growth of the mean is from what the clients timed, as shares of that.
     pub growth_error: GrowthError,
+    /// How often the 95 % interval of that growth holds what the clients timed.
+    pub growth_coverage: Coverage,
+    /// How far off the p99 is from what the clients timed.
+    pub tail_error: TailError,
+    /// Each method by what the trouble goes through.
+    pub groups: Vec<GroupTotal>,
     /// Each run.
     pub runs: Vec<Run>,
-}
-
-/// How far off pgjam's growths are.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct GrowthError {
-    /// Over so many runs.
-    pub runs: usize,
-    /// So many more had a growth by the clients and none by pgjam.
-    pub untold: usize,
-    /// The median of the errors' sizes; null without any.
-    pub median_abs: Option<f64>,
-    /// The largest; null without any.
-    pub largest_abs: Option<f64>,
-    /// The mean of the errors with their signs; null without any.
-    pub mean: Option<f64>,
 }
 
 impl Score {
@@ -248,7 +207,23 @@ impl Score {
             failed,
             methods: Method::ALL.into_iter().map(total).collect(),
             growth_error: GrowthError::of(counted()),
+            growth_coverage: Coverage::of(counted()),
+            tail_error: TailError::of(counted()),
+            groups: GroupTotal::all(counted()),
             runs,
+        }
+    }
+}
+
+impl Shares {
+    fn of(judged: &[Judged], hits: fn(&Judged) -> Hits) -> Self {
+        let share = |part: fn(Hits) -> bool| Share::of(judged.iter().map(|it| part(hits(it))));
+        Self {
+            class: share(|hits| hits.class),
+            table: share(|hits| hits.table),
+            system: share(|hits| hits.system),
+            event: share(|hits| hits.event),
+            all: share(|hits| hits.all),
         }
     }
 }
@@ -263,16 +238,7 @@ impl Total {
             told.map(|told| told.judged).collect()
         };
         let (null, caused) = (judged(&null), judged(&caused));
-        let shares = |hits: fn(&Judged) -> Hits| {
-            let share = |part: fn(Hits) -> bool| Share::of(caused.iter().map(|it| part(hits(it))));
-            Shares {
-                class: share(|hits| hits.class),
-                table: share(|hits| hits.table),
-                system: share(|hits| hits.system),
-                event: share(|hits| hits.event),
-                all: share(|hits| hits.all),
-            }
-        };
+        let shares = |hits: fn(&Judged) -> Hits| Shares::of(&caused, hits);
         Self {
             method,
             hits_at_1: shares(|judged| judged.at_1),
@@ -281,32 +247,6 @@ impl Total {
             wrong: Share::of(caused.iter().map(|judged| judged.wrong)),
             false_alarms: Share::of(null.iter().map(|judged| judged.alarms)),
             false_accusations: Share::of(null.iter().map(|judged| judged.names)),
-        }
-    }
-}
-
-impl GrowthError {
-    fn of<'a>(runs: impl Iterator<Item = &'a Run>) -> Self {
-        let (mut errors, mut untold) = (Vec::new(), 0);
-        for run in runs.filter(|run| run.family != Family::Null) {
-            match &run.growth {
-                Some(growth) => errors.extend(growth.error()),
-                None => untold += 1,
-            }
-        }
-        let sum: f64 = errors.iter().sum();
-        let mut sizes: Vec<f64> = errors.iter().map(|error| error.abs()).collect();
-        sizes.sort_unstable_by(f64::total_cmp);
-        let middle = sizes.len().checked_sub(1).map(|last| {
-            let (low, high) = (last / 2, last.div_ceil(2));
-            f64::midpoint(sizes[low], sizes[high])
-        });
-        Self {
-            runs: errors.len(),
-            untold,
-            median_abs: middle,
-            largest_abs: sizes.last().copied(),
-            mean: (!errors.is_empty()).then(|| sum / errors.len() as f64),
         }
     }
 }
@@ -335,6 +275,7 @@ mod tests {
         Run {
             scenario: "made-up",
             family,
+            group: (family != Family::Null).then_some(Group::Rows),
             seed: 1,
             timing: Timing::default(),
             came_about,
@@ -353,6 +294,9 @@ mod tests {
             pgjam_ms: [1.0, after],
             clients_ms: [1.0, 3.0],
             calls: [100.0, 100.0],
+            ci95_ms: Some([after - 1.2, after - 0.8]),
+            blocks: Some([4, 10]),
+            tails: [None, None],
         };
         let runs = vec![
             run(Family::Lock, true, true, Some(off(3.2))),
@@ -368,28 +312,28 @@ mod tests {
         assert_eq!((all.hits, all.of), (1, 3));
         assert_eq!((pgjam.wrong.hits, pgjam.false_accusations.hits), (2, 1));
         let error = score.growth_error;
-        assert_eq!((error.runs, error.untold), (2, 1));
+        assert_eq!((error.errors.of, error.untold), (2, 1));
         // Off by a tenth, and by half.
-        let median = error.median_abs.unwrap_or_default();
+        let median = error.errors.median_abs.unwrap_or_default();
         assert!((median - 0.3).abs() < 1e-9, "{error:?}");
+        // The one interval is 2.0 to 2.4 and the clients' growth 2.0, the other ends below it.
+        let coverage = score.growth_coverage;
+        assert_eq!((coverage.many_blocks.hits, coverage.many_blocks.of), (1, 2));
+        assert_eq!(
+            (coverage.below, coverage.above, coverage.no_interval),
+            (1, 0, 1)
+        );
+        let [rows] = &score.groups[..] else {
+            panic!("{:?}", score.groups);
+        };
+        assert_eq!(
+            (rows.group, rows.methods[0].at_1.all.hits),
+            (Group::Rows, 1)
+        );
         let widest = render(&score)
             .lines()
             .map(|line| line.chars().count())
             .max();
         assert!(widest <= Some(100), "{widest:?}");
-    }
-
-    #[test]
-    fn intervals_are_wilson_s() {
-        let [low, high] = wilson(9, 10);
-        // Newcombe, Statistics in Medicine 17 (1998), has the formula; these are its figures.
-        assert!(
-            (low - 0.5958).abs() < 1e-3 && (high - 0.9821).abs() < 1e-3,
-            "{low} {high}"
-        );
-        let [none, _] = wilson(0, 5);
-        assert!(none.abs() < 1e-12);
-        let nothing = wilson(0, 0);
-        assert!(nothing[0] < f64::EPSILON && nothing[1] > 0.999);
     }
 }

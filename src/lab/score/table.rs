@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{Answer, Run, Said, Score, Share, Total};
+use super::figures::{MANY_BLOCKS, MANY_ROWS};
+use super::{Answer, Errors, GroupTotal, Run, Said, Score, Share, Shares, Total};
+use crate::attribution::finding::NotTold;
 use crate::report::figures;
 
 /// Words a score for people.
@@ -26,23 +28,8 @@ pub fn render(score: &Score) -> String {
         let _ = writeln!(out, "failed: {failed}");
     }
     of_methods(&mut out, &score.methods);
-    let error = &score.growth_error;
-    let percent = |share: Option<f64>| {
-        share.map_or_else(
-            || "none".to_owned(),
-            |share| format!("{:.1} %", share * 100.0),
-        )
-    };
-    let _ = writeln!(
-        out,
-        "\nGrowth of the victim's mean beside what its clients timed, over {} runs ({} without a \
-         figure):\noff by {} in the median, {} at most, {} on average with its sign.",
-        error.runs,
-        error.untold,
-        percent(error.median_abs),
-        percent(error.largest_abs),
-        percent(error.mean),
-    );
+    of_groups(&mut out, &score.groups);
+    of_figures(&mut out, score);
     out
 }
 
@@ -143,7 +130,6 @@ fn of_methods(out: &mut String, methods: &[Total]) {
         "", "with a cause", "with a cause", "without one", "without one"
     );
     for total in methods {
-        let count = |share: Share| format!("{} of {}", share.hits, share.of);
         let _ = writeln!(
             out,
             "{:<26}{:>16}{:>16}{:>16}{:>16}",
@@ -154,6 +140,126 @@ fn of_methods(out: &mut String, methods: &[Total]) {
             count(total.false_accusations),
         );
     }
+}
+
+/// Words who is right about what, method by method.
+fn of_groups(out: &mut String, groups: &[GroupTotal]) {
+    of_part(out, groups, "all four", |at_1| at_1.all);
+    of_part(out, groups, "the system", |at_1| at_1.system);
+}
+
+fn of_part(out: &mut String, groups: &[GroupTotal], what: &str, part: fn(&Shares) -> Share) {
+    let Some(first) = groups.first() else {
+        return;
+    };
+    let _ = write!(
+        out,
+        "\nFirst answer right in {what}, by what is in the way:\n{:<24}",
+        ""
+    );
+    for hits in &first.methods {
+        let _ = write!(out, "{:>12}", hits.method.short());
+    }
+    out.push('\n');
+    for total in groups {
+        let _ = write!(out, "{:<24}", total.group.name());
+        for hits in &total.methods {
+            let _ = write!(out, "{:>12}", count(part(&hits.at_1)));
+        }
+        out.push('\n');
+    }
+}
+
+/// Words how near the figures are to what the clients timed.
+fn of_figures(out: &mut String, score: &Score) {
+    let growth = &score.growth_error;
+    let _ = writeln!(
+        out,
+        "\nGrowth of the victim's mean beside what its clients timed, {} without a figure:\n{}",
+        growth.untold,
+        off_by(&growth.errors),
+    );
+    let coverage = &score.growth_coverage;
+    let _ = writeln!(
+        out,
+        "Its 95 % interval holds that growth in {} over at least {MANY_BLOCKS}\nblocks, in {} over fewer; \
+         {} end below it, {} begin above it, {} have none.\nHalf its width is {} of that growth in the \
+         median.",
+        with_interval(coverage.many_blocks),
+        with_interval(coverage.few_blocks),
+        coverage.below,
+        coverage.above,
+        coverage.no_interval,
+        percents(coverage.half_width),
+    );
+    let tail = &score.tail_error;
+    let _ = writeln!(
+        out,
+        "\nThe victim's p99, before and after, beside what its clients timed:\n\
+         of {MANY_ROWS} sampled sessions or more: {}\nof fewer: {}\n\
+         The clients' p99 lies in the bracket in {}.",
+        off_by(&tail.many_rows),
+        off_by(&tail.few_rows),
+        with_interval(tail.in_bracket),
+    );
+    let withheld: usize = tail.withheld.values().sum();
+    let reasons: Vec<String> = (tail.withheld.iter())
+        .map(|(why_not, times)| format!("{times} {}", reason(*why_not)))
+        .collect();
+    let _ = writeln!(out, "Not told: {withheld}{}", listed(&reasons));
+}
+
+/// Words why a p99 is not told.
+const fn reason(why_not: NotTold) -> &'static str {
+    match why_not {
+        NotTold::CallsNotCounted => "without counted calls",
+        NotTold::NoAges => "without ages",
+        NotTold::FewRows => "of too few sampled sessions",
+        NotTold::FewCalls => "of too few calls",
+        NotTold::MoreSeenThanCounted => "with more seen than counted",
+        NotTold::ShorterThanALook => "hardly longer than a look",
+    }
+}
+
+/// Lists the parts of a sum behind it.
+fn listed(parts: &[String]) -> String {
+    if parts.is_empty() {
+        ".".to_owned()
+    } else {
+        format!(" ({}).", parts.join(", "))
+    }
+}
+
+fn off_by(errors: &Errors) -> String {
+    if errors.of == 0 {
+        return "there is none.".to_owned();
+    }
+    format!(
+        "{} figures, off by {} in the median, {} at most, {} on average with its sign.",
+        errors.of,
+        percents(errors.median_abs),
+        percents(errors.largest_abs),
+        percents(errors.mean),
+    )
+}
+
+fn percents(share: Option<f64>) -> String {
+    share.map_or_else(
+        || "none".to_owned(),
+        |share| format!("{:.1} %", share * 100.0),
+    )
+}
+
+fn with_interval(share: Share) -> String {
+    if share.of == 0 {
+        return count(share);
+    }
+    let [low, high] = share.wilson95.map(|bound| bound * 100.0);
+    format!("{} ({low:.0}–{high:.0} %)", count(share))
+}
+
+fn count(share: Share) -> String {
+    format!("{} of {}", share.hits, share.of)
 }
 
 fn percent(share: Share) -> String {

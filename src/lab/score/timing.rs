@@ -1,19 +1,21 @@
 //! What the clients timed: whether a truth came about, and how far off a growth is.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::super::scenario::Scenario;
-use super::super::truth::{COMMIT, Mean, Truth};
-use crate::attribution::finding::{Diagnosis, Growth as Grown};
+use super::super::truth::{COMMIT, Truth};
+use crate::attribution::finding::{Diagnosis, Finding, Growth as Grown, NotTold, Quantiles, Split};
 use crate::statement::{self, StatementId};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// A victim got slower if its mean grew to so many times what it was …
 const FACTOR: f64 = 1.3;
 /// … and by so many milliseconds.
 const AT_LEAST_MS: f64 = 0.3;
 /// A growth in milliseconds below which a percentage says nothing.
-const LEAST_GROWTH_MS: f64 = 0.5;
+pub(super) const LEAST_GROWTH_MS: f64 = 0.5;
 
 /// A victim's mean latency by its own clients, before the last phase and in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -51,15 +53,43 @@ impl Timing {
     }
 }
 
-/// How a victim's mean grew, by pgjam and by the clients, over the same two stretches.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+/// How a victim's latency grew, by pgjam and by the clients, over the same two stretches.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Growth {
-    /// By pgjam: milliseconds before and after.
+    /// The mean by pgjam: milliseconds before and after.
     pub pgjam_ms: [f64; 2],
     /// By the clients.
     pub clients_ms: [f64; 2],
     /// Calls after, by pgjam and by the clients.
     pub calls: [f64; 2],
+    /// The 95 % interval of how much the mean grew, by pgjam; null where it gives none.
+    pub ci95_ms: Option<[f64; 2]>,
+    /// Blocks of time behind it, before and after; null where no finding tells them.
+    pub blocks: Option<[usize; 2]>,
+    /// The slowest calls, before and after; null where pgjam has nothing of them.
+    pub tails: [Option<Tail>; 2],
+}
+
+/// How slow the slowest calls of one stretch are, by pgjam and by the clients.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Tail {
+    /// The p99 by pgjam in milliseconds; null where it tells none.
+    pub pgjam_ms: Option<f64>,
+    /// Why it tells none.
+    pub why_not: Option<NotTold>,
+    /// Between these it says the p99 lies, in milliseconds.
+    pub bracket_ms: Option<[f64; 2]>,
+    /// Sampled sessions that it rests on.
+    pub rows: usize,
+    /// The p99 by the clients in milliseconds.
+    pub clients_ms: f64,
+}
+
+/// What the clients timed of a statement in one stretch.
+struct Timed {
+    mean_ms: f64,
+    p99_ms: f64,
+    calls: usize,
 }
 
 impl Growth {
@@ -78,22 +108,68 @@ impl Growth {
             .max_by_key(|split| split.growth.window_after[0])?;
         let growth: &Grown = &split.growth;
         let [before, after] = [growth.window_before, growth.window_after]
-            .map(|[from, to]| pooled(clients, id, &split.victim.systems, [from.0, to.0]));
+            .map(|[from, to]| Timed::of(clients, id, &split.victim.systems, [from.0, to.0]));
         let (before, after) = (before?, after?);
+        let tail = |told: &Quantiles, clients: &Timed| Tail {
+            pgjam_ms: told.p99_ms,
+            why_not: told.why_not.filter(|_| told.p99_ms.is_none()),
+            bracket_ms: told.p99_bracket_ms,
+            rows: told.rows,
+            clients_ms: clients.p99_ms,
+        };
         Some(Self {
             pgjam_ms: [growth.before_ms, growth.after_ms],
-            clients_ms: [before.ms, after.ms],
+            clients_ms: [before.mean_ms, after.mean_ms],
             calls: [growth.calls_after, after.calls as f64],
+            ci95_ms: growth.ci95_ms,
+            blocks: blocks(diagnosis, split),
+            tails: [
+                split.tail.before.as_ref().map(|told| tail(told, &before)),
+                Some(tail(&split.tail.after, &after)),
+            ],
         })
+    }
+
+    /// Gives by how much the mean grew by the clients' timings, in milliseconds.
+    #[must_use]
+    pub fn timed_ms(&self) -> f64 {
+        self.clients_ms[1] - self.clients_ms[0]
     }
 
     /// Gives how far off pgjam's growth is, as a share of the clients'; none where too little grew.
     #[must_use]
     pub fn error(&self) -> Option<f64> {
-        let grown = |[before, after]: [f64; 2]| after - before;
-        let timed = grown(self.clients_ms);
-        (timed.abs() >= LEAST_GROWTH_MS).then(|| (grown(self.pgjam_ms) - timed) / timed)
+        let timed = self.timed_ms();
+        let told = self.pgjam_ms[1] - self.pgjam_ms[0];
+        (timed.abs() >= LEAST_GROWTH_MS).then(|| (told - timed) / timed)
     }
+}
+
+impl Tail {
+    /// Gives how far off the p99 is, as a share of the clients'; none where none is told.
+    #[must_use]
+    pub fn error(&self) -> Option<f64> {
+        let told = self.pgjam_ms.filter(|_| self.clients_ms > 0.0)?;
+        Some((told - self.clients_ms) / self.clients_ms)
+    }
+
+    /// Tells whether the clients' p99 lies in the bracket; none without one.
+    #[must_use]
+    pub fn is_in_bracket(&self) -> Option<bool> {
+        let [low, high] = self.bracket_ms?;
+        Some(low <= self.clients_ms && self.clients_ms <= high)
+    }
+}
+
+/// Finds how many blocks a growth is compared over, in what is found of the same growth.
+fn blocks(diagnosis: &Diagnosis, split: &Split) -> Option<[usize; 2]> {
+    let same = |finding: &&Finding| {
+        let growth = finding.growth.as_ref();
+        finding.victim == split.victim
+            && growth.is_some_and(|it| it.window_after == split.growth.window_after)
+    };
+    let found = diagnosis.findings.iter().find(same)?;
+    Some(found.evidence.blocks)
 }
 
 /// Finds the statement that a system means by a label.
@@ -104,33 +180,74 @@ fn statement_of(clients: &Truth, system: &str, label: &str) -> Option<StatementI
     Some(statement::read(text.as_bytes()).id)
 }
 
-/// Averages over those systems that run a statement.
-fn pooled(
-    clients: &Truth,
-    id: StatementId,
-    runners: &[String],
-    [from, to]: [Timestamp; 2],
-) -> Option<Mean> {
-    let systems = clients.onboardings.iter().map(|it| &*it.system);
-    let commits = systems.map(|system| (system, COMMIT));
-    let told = clients.statements.keys();
-    let all = told
-        .map(|(system, label)| (&**system, &**label))
-        .chain(commits);
-    let mut labels: Vec<(&str, &str)> = all
-        .filter(|(system, _)| runners.iter().any(|runner| runner == system))
-        .filter(|(system, label)| statement_of(clients, system, label) == Some(id))
-        .collect();
-    labels.sort_unstable();
-    labels.dedup();
-    let means = labels
-        .into_iter()
-        .filter_map(|(system, label)| clients.mean_ms(system, label, from, to));
-    let (sum, calls) = means.fold((0.0, 0), |(sum, calls), mean| {
-        (sum + mean.ms * mean.calls as f64, calls + mean.calls)
-    });
-    (calls > 0).then(|| Mean {
-        ms: sum / calls as f64,
-        calls,
-    })
+impl Timed {
+    /// Reads off what those systems that run a statement timed of it and sent in `from..to`, failures
+    /// left out; none if that is nothing.
+    fn of(
+        clients: &Truth,
+        id: StatementId,
+        runners: &[String],
+        [from, to]: [Timestamp; 2],
+    ) -> Option<Self> {
+        let systems = clients.onboardings.iter().map(|it| &*it.system);
+        let commits = systems.map(|system| (system, COMMIT));
+        let told = clients.statements.keys();
+        let all = told
+            .map(|(system, label)| (&**system, &**label))
+            .chain(commits);
+        let labels: BTreeSet<(&str, &str)> = all
+            .filter(|(system, _)| runners.iter().any(|runner| runner == system))
+            .filter(|(system, label)| statement_of(clients, system, label) == Some(id))
+            .collect();
+        let timed = clients.timed.iter().filter(|timed| {
+            let within = timed.ok && (from..to).contains(&timed.at);
+            within && labels.contains(&(&timed.system, &timed.label))
+        });
+        let mut latencies: Vec<Span> = timed.map(|timed| timed.latency).collect();
+        latencies.sort_unstable();
+        let calls = latencies.len();
+        // The shortest that at most one call in a hundred exceeds.
+        let p99 = latencies[calls.checked_sub(calls / 100 + 1)?].as_millis_f64();
+        let sum: Span = latencies.into_iter().sum();
+        Some(Self {
+            mean_ms: sum.as_millis_f64() / calls as f64,
+            p99_ms: p99,
+            calls,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::truth;
+
+    #[test]
+    fn a_p99_of_the_clients_is_exceeded_by_one_call_in_a_hundred() {
+        let timed = |n: i64| truth::Timed {
+            system: "decision".to_owned(),
+            label: "counter".to_owned(),
+            at: Timestamp::from_micros(n),
+            latency: Span::from_millis(n),
+            ok: true,
+            values: Vec::new(),
+        };
+        let sql = "UPDATE counter SET n = 1";
+        let key = ("decision".to_owned(), "counter".to_owned());
+        let clients = Truth {
+            statements: [(key, sql.to_owned())].into(),
+            timed: (1..=300).map(timed).collect(),
+            ..Truth::default()
+        };
+        let id = statement::read(sql.as_bytes()).id;
+        let runners = ["decision".to_owned()];
+        let within = |to| {
+            let stretch = [0, to].map(Timestamp::from_micros);
+            Timed::of(&clients, id, &runners, stretch)
+        };
+        let p99 = |to| within(to).map(|timed| (timed.calls, timed.p99_ms));
+        assert_eq!(p99(301), Some((300, 297.0)));
+        assert_eq!(p99(51), Some((50, 50.0)));
+        assert_eq!(p99(1), None);
+    }
 }
