@@ -33,6 +33,7 @@
 //! | [`system`] | which system a session belongs to | nothing |
 //! | [`graph`] | one instant: who waits for whom, why, for which table; roots, gates, cycles | nothing |
 //! | [`recording`] | the open format, its writer and its reader | files, tasks, clock |
+//! | [`log`] | what the server's own log states of waits and deadlocks | files |
 //! | [`attribution`] | charges, growth, events, statistics, findings | nothing |
 //! | [`report`] | one worded report, and its renderers | nothing |
 //! | [`doctor`] | the preflight: what this role may see, and the statement that grants the rest | server |
@@ -57,7 +58,7 @@
 //! 6. Equal input, equal bytes. No hash order, no random state, no time of day in an output.
 //! 7. No share without its uncertainty. "Not enough data yet" is an answer, and pgjam would
 //!    rather accuse nobody than the wrong system.
-//! 8. Raw query texts end in `sample`: what is kept or shown is the normal form, without
+//! 8. Raw query texts end in `sample` and `log`: what is kept or shown is the normal form, without
 //!    literals.
 
 pub mod pg;
@@ -70,6 +71,7 @@ pub mod daemon;
 pub mod doctor;
 pub mod graph;
 pub mod lab;
+pub mod log;
 pub mod names;
 pub mod query;
 pub mod recording;
