@@ -16,13 +16,14 @@ use crate::cli::watch::block_on;
 use crate::connect::{Environment, Target};
 use crate::daemon::watch::{Audience, Watch, reach};
 use crate::lab::scenario::Scenario;
-use crate::lab::score::{Logged, Run, Score, Watched, render};
+use crate::lab::score::{Logged, Placebo, Run, Score, Watched, render};
 use crate::lab::server::{self, ThrowAway};
 use crate::lab::truth::Truth;
 use crate::recording::Recording;
-use crate::sample::Snapshot;
 use crate::sample::live::Options;
 use crate::sample::pace::Cadence;
+use crate::sample::{Declared, Snapshot};
+use crate::system::Naming;
 use crate::time::Timestamp;
 
 /// The scenarios of `--smoke`, which are short …
@@ -241,7 +242,26 @@ fn judge(folder: &Path, args: &ScoreArgs) -> Result<Option<Run>, Failure> {
         .map_or(Timestamp::default(), |phase| phase.from);
     let diagnosis = attribution::diagnose(&recording, &naming);
     let watched = Watched::new(&recording, &naming, &log, event);
-    Ok(Some(Run::of(
-        &scenario, kept.seed, &diagnosis, &watched, &clients,
-    )))
+    let run = Run::of(&scenario, kept.seed, &diagnosis, &watched, &clients);
+    let placebo = scenario
+        .is_null()
+        .then(|| placebo(folder, &naming, &clients));
+    Ok(Some(Run {
+        placebo: placebo.transpose()?,
+        ..run
+    }))
+}
+
+/// Diagnoses parts of a run in which no arrival is to blame.
+fn placebo(folder: &Path, naming: &Naming, clients: &Truth) -> Result<Placebo, Failure> {
+    let mut placebo = Placebo::default();
+    for cut in Placebo::cuts(clients) {
+        let mut part = Recording::open_within(&folder.join("recording"), cut.window)?;
+        part.declared.extend(cut.edge.map(|at| Declared {
+            at,
+            label: "nothing".into(),
+        }));
+        placebo.add(&cut, &attribution::diagnose(&part, naming));
+    }
+    Ok(placebo)
 }

@@ -191,6 +191,7 @@ mod tests {
                 blocks: None,
                 tails,
             }),
+            placebo: None,
             methods: Vec::new(),
         }
     }

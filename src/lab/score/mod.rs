@@ -16,6 +16,7 @@ mod figures;
 mod groups;
 mod judge;
 mod log;
+mod placebo;
 mod share;
 mod table;
 mod timing;
@@ -27,6 +28,7 @@ pub use self::figures::{Coverage, Errors, GrowthError, TailError};
 pub use self::groups::{GroupHits, GroupTotal};
 pub use self::judge::{Answer, Hits, Judged, Said};
 pub use self::log::Logged;
+pub use self::placebo::{Blamed, BlamedTotal, Cut, Placebo, PlaceboTotal};
 pub use self::share::Share;
 pub use self::table::render;
 pub use self::timing::{Growth, Tail, Timing};
@@ -52,6 +54,8 @@ pub struct Run {
     pub came_about: bool,
     /// The growth of the victim's mean as pgjam has it, beside the same by the clients.
     pub growth: Option<Growth>,
+    /// How often an arrival is blamed in windows of a run in which none is to blame; null in others.
+    pub placebo: Option<Placebo>,
     /// What each method said, and how right that was; pgjam first.
     pub methods: Vec<Told>,
 }
@@ -101,6 +105,7 @@ impl Run {
             came_about: timing.came_about(scenario.is_null()),
             timing,
             growth: Growth::of(scenario, diagnosis, clients),
+            placebo: None,
             methods: Method::ALL.into_iter().map(told).collect(),
         }
     }
@@ -185,6 +190,8 @@ pub struct Score {
     pub growth_coverage: Coverage,
     /// How far off the p99 is from what the clients timed.
     pub tail_error: TailError,
+    /// How often an arrival is blamed in windows in which none is to blame.
+    pub placebo: PlaceboTotal,
     /// Each method by what the trouble goes through.
     pub groups: Vec<GroupTotal>,
     /// Each run.
@@ -209,6 +216,7 @@ impl Score {
             growth_error: GrowthError::of(counted()),
             growth_coverage: Coverage::of(counted()),
             tail_error: TailError::of(counted()),
+            placebo: PlaceboTotal::of(counted()),
             groups: GroupTotal::all(counted()),
             runs,
         }
@@ -280,6 +288,7 @@ mod tests {
             timing: Timing::default(),
             came_about,
             growth,
+            placebo: None,
             methods: vec![Told {
                 method: Method::Pgjam,
                 answers: Vec::new(),

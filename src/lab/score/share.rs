@@ -21,6 +21,12 @@ impl Share {
             of += 1;
             hits += usize::from(outcome);
         }
+        Self::counted(hits, of)
+    }
+
+    /// Takes what was counted.
+    #[must_use]
+    pub fn counted(hits: usize, of: usize) -> Self {
         Self {
             hits,
             of,

@@ -30,6 +30,7 @@ pub fn render(score: &Score) -> String {
     of_methods(&mut out, &score.methods);
     of_groups(&mut out, &score.groups);
     of_figures(&mut out, score);
+    of_placebos(&mut out, score);
     out
 }
 
@@ -207,6 +208,35 @@ fn of_figures(out: &mut String, score: &Score) {
         .map(|(why_not, times)| format!("{times} {}", reason(*why_not)))
         .collect();
     let _ = writeln!(out, "Not told: {withheld}{}", listed(&reasons));
+}
+
+/// Words how often an arrival is blamed where none is to blame.
+fn of_placebos(out: &mut String, score: &Score) {
+    let placebo = &score.placebo;
+    let at_most = |share: Share| format!("{} (≤ {:.1} %)", count(share), share.wilson95[1] * 100.0);
+    let _ = writeln!(
+        out,
+        "\nAn arrival is blamed where none is to blame, with the upper end of the 95 % interval:\n\
+         {:<24}{:>22}{:>22}{:>20}{:>10}",
+        "", "proved", "supported", "in recordings", "untried"
+    );
+    for (what, blamed) in [
+        ("around harmless ones", &placebo.around_arrivals),
+        ("where nobody came", &placebo.where_nobody_came),
+    ] {
+        let _ = writeln!(
+            out,
+            "{what:<24}{:>22}{:>22}{:>20}{:>10}",
+            at_most(blamed.proved),
+            at_most(blamed.supported),
+            at_most(blamed.recordings),
+            blamed.not_compared,
+        );
+    }
+    out.push_str(
+        "The windows of one recording are not independent of each other, as their intervals would have\n\
+         it; recordings are.\n",
+    );
 }
 
 /// Words why a p99 is not told.
