@@ -105,7 +105,10 @@ impl Class {
         let event = session.wait_event.as_deref().unwrap_or_default();
         match session.wait_event_type.as_deref() {
             None => Self::OwnWork,
-            Some("LWLock" | "IO") if event.starts_with("WAL") => Self::Wal,
+            // Since 17 the events of reads and writes are named WalSync, WalWrite, …
+            Some("LWLock" | "IO") if event.starts_with("WAL") || event.starts_with("Wal") => {
+                Self::Wal
+            }
             Some("LWLock") => Self::LwLock,
             Some("IO") => Self::Io,
             Some("BufferPin" | "Buffer") => Self::BufferPin,
@@ -193,4 +196,45 @@ pub(super) struct Why {
     pub(super) statement: Option<(StatementId, Basis)>,
     /// The last in between: a gate for a whole table, or who waits for another table.
     pub(super) through: Option<(Option<Arc<str>>, Option<StatementId>)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pg::Pid;
+    use crate::sample::State;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn waits_for_the_log_are_known_by_the_names_of_every_release() {
+        let class = |kind: &str, event: &str| {
+            Class::of_activity(&Session {
+                pid: Pid(4_000),
+                backend_start: Timestamp::default(),
+                leader_pid: None,
+                backend_type: "client backend".into(),
+                database: None,
+                role: None,
+                application_name: "import".into(),
+                client_addr: None,
+                state: State::Active,
+                wait_event_type: Some(kind.into()),
+                wait_event: Some(event.into()),
+                query_id: None,
+                statement: None,
+                tags: None,
+                xact_start: None,
+                query_start: None,
+                state_change: None,
+                backend_xid: None,
+                backend_xmin: None,
+            })
+        };
+        // PostgreSQL 16, 17 and both.
+        for (kind, event) in [("IO", "WALSync"), ("IO", "WalSync"), ("LWLock", "WALWrite")] {
+            assert_eq!(class(kind, event), Class::Wal, "{event}");
+        }
+        assert_eq!(class("IO", "DataFileRead"), Class::Io);
+        assert_eq!(class("LWLock", "BufferContent"), Class::LwLock);
+    }
 }

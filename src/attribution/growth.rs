@@ -1,19 +1,21 @@
 //! How much slower a victim became, and what the growth consists of.
 //!
-//! The mean latency is sampled active time over completed calls (Little's law),
-//! before and after; both are sums over cells, so the growth is one too, without
-//! remainder. Where nobody counts calls the same arithmetic runs over seconds gone
+//! The mean latency is sampled active time over completed calls (Little's law), helped by what the
+//! server itself timed (`timed`), before and after; both are sums over cells, so the growth is one
+//! too, without remainder. Where nobody counts calls the same arithmetic runs over seconds gone
 //! by, and says which share of time is lost rather than by how much a call grew.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use crate::attribution::apportion::Apportioned;
-use crate::attribution::cause::{Cell, InTheWay};
-use crate::attribution::charge::{Charges, SystemId, VictimKey};
+use crate::attribution::cause::{Cell, Class, InTheWay};
+use crate::attribution::charge::{Charge, Charges, SystemId, VictimKey};
 use crate::attribution::finding::CallsBasis;
 use crate::attribution::pool::Residents;
 use crate::attribution::statistics::{Block, Estimate, Ratio, rank_stability};
-use crate::attribution::usage::Work;
+use crate::attribution::timed::{Phase, Seconds, Timed};
+use crate::attribution::usage::{Usage, Work};
 use crate::attribution::window::{Cuts, Window};
 use crate::names::Statements;
 use crate::recording::Recording;
@@ -29,8 +31,11 @@ const FEWEST_IN_TURN: usize = 3;
 pub(super) struct Ledger<'a> {
     pub(super) charges: &'a Charges,
     pub(super) cuts: &'a Cuts,
-    cells: BTreeMap<u32, BTreeMap<u32, Vec<f64>>>,
+    recording: &'a Recording,
+    cells: BTreeMap<u32, BTreeMap<u32, Vec<Seconds>>>,
     calls: HashMap<u32, Vec<f64>>,
+    /// Seconds in execution that the server counted.
+    timed: HashMap<u32, Vec<f64>>,
     runners: HashMap<u32, Vec<Option<SystemId>>>,
     /// Parts of pools, numbered after the victims that are charged.
     residents: Vec<Residents>,
@@ -69,31 +74,84 @@ pub(super) struct GrowthPart {
     pub(super) apportioned: Option<Apportioned>,
 }
 
+/// One window of a comparison.
+struct Side<'a> {
+    window: &'a Window,
+    cells: &'a BTreeMap<u32, Vec<Seconds>>,
+    /// What each piece is divided by.
+    per: &'a [f64],
+    timed: Option<Timed>,
+    own_work: Option<u32>,
+}
+
+impl Side<'_> {
+    /// Tells whether no look saw what the executions did.
+    fn is_unseen(&self) -> bool {
+        self.timed.as_ref().is_some_and(|timed| !timed.was_seen())
+    }
+
+    /// Sums some cells, for each block that there is anything to divide by.
+    fn blocks(&self, cells: &[u32]) -> Vec<Block> {
+        let saw = |of: &[Seconds], pieces: &Range<usize>| {
+            let mut sum = Seconds::default();
+            of[pieces.clone()].iter().for_each(|it| sum.add(*it));
+            sum
+        };
+        let per = |pieces: &Range<usize>| self.per[pieces.clone()].iter().sum::<f64>();
+        let known = |pieces: &&Range<usize>| per(pieces).is_finite();
+        let seconds: Vec<(&[Seconds], f64)> = cells
+            .iter()
+            .filter_map(|cell| self.cells.get(cell))
+            .map(|of| {
+                let blocks = self.window.blocks.iter().filter(known);
+                (
+                    &of[..],
+                    blocks.map(|pieces| saw(of, pieces).execution).sum(),
+                )
+            })
+            .collect();
+        let is_own_work = self.own_work.is_some_and(|cell| cells.contains(&cell));
+        let correction = |block: usize, pieces: &Range<usize>| match &self.timed {
+            Some(timed) if timed.was_seen() => seconds
+                .iter()
+                .map(|(of, all)| timed.correction(block, saw(of, pieces).execution, *all))
+                .sum(),
+            Some(timed) if is_own_work => timed.unseen(block),
+            _ => 0.0,
+        };
+        let block = |(block, pieces): (usize, &Range<usize>)| {
+            let all: f64 = seconds.iter().map(|(of, _)| saw(of, pieces).all).sum();
+            Block {
+                seconds: all + correction(block, pieces),
+                per: per(pieces),
+            }
+        };
+        let blocks = self.window.blocks.iter().enumerate();
+        blocks
+            .filter(|(_, pieces)| known(pieces))
+            .map(block)
+            .collect()
+    }
+}
+
 impl<'a> Ledger<'a> {
     /// Sums the charges of a recording.
     pub(super) fn of(
-        recording: &Recording,
+        recording: &'a Recording,
         charges: &'a Charges,
         cuts: &'a Cuts,
-        statements: &Statements,
+        (usage, statements): (&Usage, &Statements),
         system_of: impl Fn(&crate::sample::Session) -> Option<SystemId>,
     ) -> Self {
-        let mut cells: BTreeMap<u32, BTreeMap<u32, Vec<f64>>> = BTreeMap::new();
-        for charge in &charges.all {
-            let Some((piece, scale)) = cuts.of_tick(charge.tick) else {
+        let (mut calls, mut timed) = (HashMap::new(), HashMap::new());
+        for (victim, key) in (0_u32..).zip(charges.victims.values()) {
+            let Some((database, id)) = key.database.zip(key.statement) else {
                 continue;
             };
-            let pieces = cells.entry(charge.victim).or_default().entry(charge.cell);
-            pieces.or_insert_with(|| vec![0.0; cuts.pieces()])[piece] += charge.seconds * scale;
-        }
-        let mut calls = HashMap::new();
-        for (victim, key) in (0_u32..).zip(charges.victims.values()) {
-            let known = key.database.zip(key.statement);
-            if let Some(known) =
-                known.and_then(|(database, id)| cuts.calls(database, id, statements))
-            {
-                calls.insert(victim, known);
-            }
+            let counted = cuts.calls(database, id, statements);
+            calls.extend(counted.map(|calls| (victim, calls)));
+            let counted = usage.in_execution(database, id, statements, cuts.pieces());
+            timed.extend(counted.map(|seconds| (victim, seconds)));
         }
         let mut runners: HashMap<u32, Vec<Option<SystemId>>> = HashMap::new();
         let sessions = recording
@@ -123,19 +181,44 @@ impl<'a> Ledger<'a> {
         for runners in runners.values_mut() {
             runners.sort_unstable();
         }
-        Self {
+        let mut ledger = Self {
             charges,
             cuts,
-            cells,
+            recording,
+            cells: BTreeMap::new(),
             calls,
+            timed,
             runners,
             residents: Vec::new(),
+        };
+        for charge in &charges.all {
+            ledger.add(charge.victim, charge);
         }
+        ledger
+    }
+
+    /// Adds a charge to a victim's cells.
+    fn add(&mut self, victim: u32, charge: &Charge) {
+        let Some((piece, scale)) = self.cuts.of_tick(charge.tick) else {
+            return;
+        };
+        // A minute without samples has none.
+        let tick = charge.tick.checked_sub(self.recording.minutes.len());
+        let tick = tick.and_then(|tick| self.recording.snapshots.get(tick));
+        let session = tick
+            .zip(charge.row)
+            .and_then(|(tick, row)| tick.sessions.get(row as usize));
+        let class = self.charges.cells.get(charge.cell).class;
+        let phase = Phase::of(class, session);
+        let cells = self.cells.entry(victim).or_default();
+        let pieces = cells
+            .entry(charge.cell)
+            .or_insert_with(|| vec![Seconds::default(); self.cuts.pieces()]);
+        pieces[piece].add(Seconds::of(charge.seconds * scale, phase));
     }
 
     /// Makes victims of those who run a pool's statement before and after an event.
     pub(super) fn tell_apart(&mut self, residents: Vec<Residents>) {
-        let mut cells: HashMap<u32, BTreeMap<u32, Vec<f64>>> = HashMap::new();
         let mut of_pool: HashMap<u32, Vec<(u32, &Residents)>> = HashMap::new();
         let first = self.charged();
         for (number, part) in (first..).zip(&residents) {
@@ -148,15 +231,9 @@ impl<'a> Ledger<'a> {
             let parts = of_pool.get(&charge.victim).into_iter().flatten();
             let theirs = parts.filter(|(_, part)| part.systems.contains(&charge.system));
             for (number, _) in theirs {
-                let Some((piece, scale)) = self.cuts.of_tick(charge.tick) else {
-                    continue;
-                };
-                let pieces = cells.entry(*number).or_default().entry(charge.cell);
-                pieces.or_insert_with(|| vec![0.0; self.cuts.pieces()])[piece] +=
-                    charge.seconds * scale;
+                self.add(*number, charge);
             }
         }
-        self.cells.extend(cells);
         self.residents = residents;
     }
 
@@ -219,7 +296,7 @@ impl<'a> Ledger<'a> {
     /// Gives a victim's seconds in a piece, all cells together.
     pub(super) fn seconds(&self, victim: u32, piece: usize) -> f64 {
         self.cells.get(&victim).map_or(0.0, |cells| {
-            cells.values().map(|pieces| pieces[piece]).sum()
+            cells.values().map(|pieces| pieces[piece].all).sum()
         })
     }
 
@@ -250,43 +327,39 @@ impl<'a> Ledger<'a> {
                 .map(|piece| self.cuts.seconds(piece))
                 .collect()
         };
-        let blocks = |window: &Window, rows: &[&Vec<f64>]| -> Vec<Block> {
-            let block = |pieces: &std::ops::Range<usize>| Block {
-                seconds: rows
-                    .iter()
-                    .map(|row| row[pieces.clone()].iter().sum::<f64>())
-                    .sum(),
-                per: per[pieces.clone()].iter().sum(),
-            };
-            window
-                .blocks
-                .iter()
-                .map(block)
-                .filter(|block| block.per.is_finite())
-                .collect()
+        let side = |window| Side {
+            window,
+            cells,
+            per: &per,
+            timed: per_call.then(|| self.timed(victim, window)).flatten(),
+            own_work: self.own_work(),
         };
-        let measure = |rows: &[&Vec<f64>]| -> Option<(Vec<Block>, Vec<Block>, Estimate)> {
-            let after = blocks(after, rows);
+        let (before, after) = (before.map(side), side(after));
+        let measure = |cells: &[u32]| -> Option<(Vec<Block>, Vec<Block>, Estimate)> {
+            let after = after.blocks(cells);
             let ratio = Ratio::of(after.iter().copied())?;
-            let Some(before) = before else {
+            let Some(before) = &before else {
                 return Some((Vec::new(), after, Estimate::of(ratio)));
             };
-            let before = blocks(before, rows);
+            let before = before.blocks(cells);
             let estimate = Estimate::difference(Ratio::of(before.iter().copied())?, ratio);
             Some((before, after, estimate))
         };
-        let all: Vec<&Vec<f64>> = cells.values().collect();
+        let sides = before.iter().chain([&after]);
+        let unseen = sides.filter_map(|side| side.own_work.filter(|_| side.is_unseen()));
+        let mut all: Vec<u32> = cells.keys().copied().chain(unseen).collect();
+        all.sort_unstable();
+        all.dedup();
         let (blocks_before, blocks_after, total) = measure(&all)?;
         let mut sides = (Vec::new(), Vec::new());
         let mut parts = Vec::new();
-        let growth_of = |cell: &u32| measure(&[&cells[cell]]).map_or(0.0, |(.., e)| e.value);
-        for (cell, members) in self.merged(cells.keys().copied().collect(), growth_of) {
-            let rows: Vec<&Vec<f64>> = members.iter().map(|member| &cells[member]).collect();
+        let growth_of = |cell: &u32| measure(&[*cell]).map_or(0.0, |(.., e)| e.value);
+        for (cell, members) in self.merged(all, growth_of) {
+            let (b, a, estimate) = measure(&members)?;
             let members = members
                 .into_iter()
                 .map(|member| (member, growth_of(&member)))
                 .collect();
-            let (b, a, estimate) = measure(&rows)?;
             let seconds = a.iter().map(|block| block.seconds).sum();
             sides.0.push(b);
             sides.1.push(a);
@@ -316,9 +389,12 @@ impl<'a> Ledger<'a> {
             victim,
             pool: self.pool(victim),
             before: before
-                .cloned()
+                .map(|before| before.window.clone())
                 .zip(Ratio::of(blocks_before.iter().copied())),
-            after: (after.clone(), Ratio::of(blocks_after.iter().copied())?),
+            after: (
+                after.window.clone(),
+                Ratio::of(blocks_after.iter().copied())?,
+            ),
             total,
             parts,
             calls: per_call.then(|| [sum(&blocks_before), sum(&blocks_after)]),
@@ -332,6 +408,36 @@ impl<'a> Ledger<'a> {
             blocks: [blocks_before.len(), blocks_after.len()],
             work: None,
         })
+    }
+
+    /// Gives the cell of own work, if there is any.
+    fn own_work(&self) -> Option<u32> {
+        let cell = Cell::without_holder(Class::OwnWork);
+        self.charges.cells.find(&cell)
+    }
+
+    /// Tells what a victim took in execution in a window, where the server timed it.
+    fn timed(&self, victim: u32, window: &Window) -> Option<Timed> {
+        let counted = self.timed.get(&victim)?;
+        let mut saw = vec![Seconds::default(); self.cuts.pieces()];
+        for pieces in self.cells.get(&victim)?.values() {
+            saw.iter_mut()
+                .zip(pieces)
+                .for_each(|(sum, it)| sum.add(*it));
+        }
+        let looks = self
+            .charges
+            .looks
+            .iter()
+            .filter(|look| window.contains(look.at));
+        let (spans, ticks) = looks.fold((0.0, 0.0), |(spans, ticks), look| {
+            (
+                spans + look.span.as_secs_f64(),
+                ticks + f64::from(look.ticks),
+            )
+        });
+        let timed = Timed::of(counted, &saw, spans / ticks, window)?;
+        (timed.was_seen() || self.own_work().is_some()).then_some(timed)
     }
 
     /// Makes one cell of systems at one table of which none stands out.

@@ -32,6 +32,7 @@ mod rollup;
 mod series;
 mod statistics;
 mod tail;
+mod timed;
 mod usage;
 mod verdict;
 mod window;
@@ -130,7 +131,9 @@ pub fn diagnose_in_words(
         _ => Vec::new(),
     };
     let system_of = |session: &Session| charges.systems.find(&naming.name(session, &names)?);
-    let mut ledger = Ledger::of(recording, &charges, &cuts, statements, system_of);
+    let usage = Usage::of(recording);
+    let counted = (&usage, statements);
+    let mut ledger = Ledger::of(recording, &charges, &cuts, counted, system_of);
     let around = (&cuts, &groups[..]);
     ledger.tell_apart(pool::residents(
         recording, &charges, around, statements, system_of,
@@ -143,7 +146,7 @@ pub fn diagnose_in_words(
         executions: &Executions::of(&recording.snapshots, recording.minutes.len(), system_of),
         by_victim: ledger.places(),
     };
-    let compared = compare(&book, &ledger, &groups, &Usage::of(recording));
+    let compared = compare(&book, &ledger, &groups, &usage);
     let findings = verdict::findings(&book, &ledger, &compared, &events, &groups);
     let mut splits: Vec<_> = compared
         .iter()

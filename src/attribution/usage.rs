@@ -22,6 +22,8 @@ pub(super) struct Work {
     pub(super) read: f64,
     /// Bytes of WAL.
     pub(super) wal: f64,
+    /// Seconds in execution.
+    pub(super) seconds: f64,
 }
 
 impl Work {
@@ -41,6 +43,7 @@ impl Work {
             blocks: more(|row| row.blocks_hit) + read,
             read,
             wal: more(|row| row.wal_bytes),
+            seconds: (row.exec_ms - before.exec_ms).max(0.0) / 1e3,
         })
     }
 
@@ -52,6 +55,7 @@ impl Work {
             blocks: self.blocks / by,
             read: self.read / by,
             wal: self.wal / by,
+            seconds: self.seconds / by,
         }
     }
 
@@ -61,6 +65,7 @@ impl Work {
         self.blocks += more.blocks;
         self.read += more.read;
         self.wal += more.wal;
+        self.seconds += more.seconds;
     }
 }
 
@@ -87,6 +92,28 @@ impl Usage {
             }
         }
         usage
+    }
+
+    /// Gives the seconds that a statement was in execution in each of so many pieces, as the server
+    /// counted them; `NaN` where that is not known, none where nothing counts it.
+    pub(super) fn in_execution(
+        &self,
+        database: Oid,
+        statement: StatementId,
+        statements: &Statements,
+        pieces: usize,
+    ) -> Option<Vec<f64>> {
+        let mut sum: Option<Vec<f64>> = None;
+        for query_id in statements.query_ids(statement) {
+            let Some(counted) = self.0.get(&(database, *query_id)) else {
+                continue;
+            };
+            let sum = sum.get_or_insert_with(|| vec![0.0; pieces]);
+            for (piece, work) in counted {
+                sum[*piece] += work.map_or(f64::NAN, |work| work.seconds);
+            }
+        }
+        sum
     }
 
     /// Sums what a statement did in a window; none where nothing counts it, or a part is not known.

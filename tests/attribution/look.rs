@@ -73,15 +73,15 @@ pub(crate) fn nothing_yet(world: &World) -> Recording {
 }
 
 /// Looks at the counters.
-pub(crate) fn counters(now: Micros, calls: &HashMap<&'static str, i64>) -> Counters {
+pub(crate) fn counters(now: Micros, calls: &HashMap<&'static str, (i64, Micros)>) -> Counters {
     let mut rows: Vec<StatementCounters> = calls
         .iter()
-        .map(|(text, calls)| StatementCounters {
+        .map(|(text, (calls, took))| StatementCounters {
             at: at(now),
             database: DATABASE,
             query_id: query_id(text),
             calls: Some(*calls),
-            exec_ms: 0.0,
+            exec_ms: (took / 1_000) as f64,
             rows: *calls,
             blocks_hit: 0,
             blocks_read: 0,

@@ -157,7 +157,8 @@ struct Run<'a> {
     workers: Vec<Worker>,
     resources: Vec<Resource>,
     truth: Truth,
-    calls: HashMap<&'static str, i64>,
+    /// Completed calls and the microseconds that they took, by statement.
+    calls: HashMap<&'static str, (i64, Micros)>,
     next_xid: u32,
 }
 
@@ -349,7 +350,9 @@ impl Run<'_> {
             from: me.query_start,
             to: self.now,
         });
-        *self.calls.entry(text).or_default() += 1;
+        let (calls, took) = self.calls.entry(text).or_default();
+        *calls += 1;
+        *took += self.now - me.query_start;
     }
 
     /// Ends a transaction and lets go of what it locked.
