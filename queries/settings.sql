@@ -6,13 +6,14 @@
 -- needs   pg_read_all_settings, or some settings do not show
 -- cost    one pass over the settings of this session, some 350
 --
--- What is a text may hold a secret: of it only a hash is told, and of those that are meant to hold one, or
--- are an extension's, nothing. Settings of a role, a database or a session are not told.
+-- What is a text may hold a secret: of it only a hash is told, but for the log's time zone, and of
+-- those that are meant to hold one, or are an extension's, nothing. Settings of a role, a database or a session are not told.
 /* pgjam */
 select pg_catalog.statement_timestamp() as at,
        name,
-       case vartype
-           when 'string' then 'hash ' || pg_catalog.to_hex(pg_catalog.hashtextextended(reset_val, 0))
+       case
+           when name = 'log_timezone' then reset_val
+           when vartype = 'string' then 'hash ' || pg_catalog.to_hex(pg_catalog.hashtextextended(reset_val, 0))
            else reset_val || coalesce(' ' || unit, '')
        end as value,
        source,

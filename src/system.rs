@@ -111,8 +111,8 @@ impl Naming {
             // The server's own processes are named by what they are.
             return Some(Arc::clone(&session.backend_type));
         }
-        self.keys.iter().find_map(|key| match key {
-            Key::ApplicationName => telling(&session.application_name),
+        self.name_by(|key| match key {
+            Key::ApplicationName => Some(Arc::clone(&session.application_name)),
             Key::Role => session.role.and_then(|role| names.role(role)).cloned(),
             Key::Database => session
                 .database
@@ -120,6 +120,14 @@ impl Naming {
                 .cloned(),
             Key::ClientAddr => session.client_addr.clone(),
             Key::Tag(tag) => tag_value(session.tags.as_deref()?, tag),
+        })
+    }
+
+    /// Names a system by what `tell` knows of each key; an application name may have its noise.
+    pub fn name_by(&self, tell: impl Fn(&Key) -> Option<Arc<str>>) -> Option<Arc<str>> {
+        self.keys.iter().find_map(|key| match key {
+            Key::ApplicationName => telling(&tell(key)?),
+            _ => tell(key),
         })
     }
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::graph::episode::Episode;
 use crate::graph::view::GraphView;
+use crate::log::{Logged, LoggedEvidence};
 use crate::pg::Version;
 use crate::time::Rfc3339;
 
@@ -45,6 +46,8 @@ pub struct Diagnosis {
     pub named_share: f64,
     /// What was to be seen and was not, by kind.
     pub losses: BTreeMap<String, u64>,
+    /// What the server's own log states; none where it was not read.
+    pub log: Option<Logged>,
     /// Mean latency over time of the heaviest victims, in milliseconds per call.
     pub latency: Vec<Series>,
     /// Average active sessions over time by cause; the series stack.
@@ -451,6 +454,8 @@ pub struct Evidence {
     pub rows_per_call: Option<[f64; 2]>,
     /// Blocks of tables and indexes that it touched per call, before and after.
     pub blocks_per_call: Option<[f64; 2]>,
+    /// What the server's own log states of it; null where it is silent, or was not read.
+    pub log: Option<LoggedEvidence>,
 }
 
 /// One victim's growth, split without remainder.

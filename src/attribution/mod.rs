@@ -26,6 +26,7 @@ pub mod finding;
 mod growth;
 mod history;
 mod interned;
+mod logged;
 mod pool;
 mod quantile;
 mod rollup;
@@ -63,6 +64,7 @@ use crate::system::Naming;
 use crate::time::{Rfc3339, Span};
 
 pub use crate::attribution::detect::Detector;
+pub use crate::attribution::logged::lay_log_beside;
 pub use crate::attribution::rollup::{Charged, Rollup};
 
 /// So many victims are drawn over time.
@@ -197,6 +199,7 @@ pub fn diagnose_in_words(
         unattributed_share: unattributed(&charges),
         named_share: named(&charges),
         losses: losses(recording),
+        log: None,
         latency: series::latency(&ledger, &drawn(&book, &ledger)),
         load: series::load(&charges),
         worst: worst.map(view),

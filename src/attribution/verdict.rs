@@ -325,6 +325,7 @@ impl Candidate<'_> {
                 blocks: comparison.blocks,
                 rows_per_call: per_call(|work| work.rows),
                 blocks_per_call: per_call(|work| work.blocks),
+                log: None,
             },
             cause,
         }

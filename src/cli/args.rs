@@ -255,6 +255,8 @@ pub(super) struct DiagnoseArgs {
     #[arg(long = "event", value_name = "LABEL@TIME", value_parser = event)]
     pub(super) events: Vec<Event>,
     #[command(flatten)]
+    pub(super) log: super::logged::LogArgs,
+    #[command(flatten)]
     pub(super) output: OutputArgs,
 }
 
@@ -335,6 +337,8 @@ pub(super) struct ReportArgs {
     /// Something that happened; may be repeated.
     #[arg(long = "event", value_name = "LABEL@TIME", value_parser = event)]
     pub(super) events: Vec<Event>,
+    #[command(flatten)]
+    pub(super) log: super::logged::LogArgs,
     #[command(flatten)]
     pub(super) output: OutputArgs,
 }

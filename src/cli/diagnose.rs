@@ -19,6 +19,7 @@ use crate::system::Naming;
 
 /// Watches a server and says what it saw.
 pub(super) fn run(args: &DiagnoseArgs, screen: &Screen) -> Done {
+    args.log.check()?;
     let chosen = Chosen::of(&args.connect)?;
     let naming = chosen.naming(&args.naming);
     let target = chosen.target(screen)?;
@@ -61,7 +62,10 @@ pub(super) fn run(args: &DiagnoseArgs, screen: &Screen) -> Done {
         chosen.settings.as_ref(),
         screen,
     )?;
-    let report = conclude(&recording, &naming);
+    let mut diagnosis = attribution::diagnose(&recording, &naming);
+    args.log
+        .lay_if_possible(&mut diagnosis, &recording, &naming, screen);
+    let report = Report::new(diagnosis);
     // First, since a file that cannot be written must not hide where the rest is.
     tell_recording(screen, &folder);
     deliver(&report, &args.output, screen)
@@ -74,8 +78,10 @@ pub(super) fn report(args: &ReportArgs, screen: &Screen) -> Done {
     recording.declared.extend(args.events.iter().map(declared));
     let naming = args.naming.system_by.clone();
     let naming = naming.or(settings.map(|settings| settings.system_by));
-    let report = conclude(&recording, &naming.unwrap_or_default());
-    deliver(&report, &args.output, screen)
+    let naming = naming.unwrap_or_default();
+    let mut diagnosis = attribution::diagnose(&recording, &naming);
+    args.log.lay(&mut diagnosis, &recording, &naming)?;
+    deliver(&Report::new(diagnosis), &args.output, screen)
 }
 
 /// Draws the conclusions and words them.

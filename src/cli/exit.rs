@@ -10,6 +10,7 @@ use crate::daemon::http::HttpError;
 use crate::daemon::watch::WatchError;
 use crate::doctor::DoctorError;
 use crate::lab::LabError;
+use crate::log::LogError;
 use crate::recording::RecordingError;
 use crate::sample::SampleError;
 
@@ -18,7 +19,8 @@ pub(super) const HELP: &str = "Exit codes:
   0  an answer was given, whatever it is
   1  a defect in pgjam, an error of the machine it runs on, or a question that
      the server refuses
-  2  the command line, the configuration or a connection string cannot be used
+  2  the command line, the configuration, a connection string or a log that was
+     named cannot be used
   3  the server cannot be reached, or has no room for another connection
   4  the server refuses the role: wrong password, no such database, TLS
   5  the role sees too little; the GRANT that helps is printed
@@ -57,6 +59,9 @@ pub(super) enum Failure {
     /// A recording could not be read or written.
     #[error(transparent)]
     Recording(#[from] RecordingError),
+    /// A log that was named cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -96,7 +101,9 @@ impl Failure {
     pub(super) fn code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Io { .. } | Self::Untold(_) | Self::Http(HttpError::Listen { .. }) => 1,
-            Self::Config(_) | Self::Http(HttpError::Setting { .. } | HttpError::File { .. }) => 2,
+            Self::Log(_)
+            | Self::Config(_)
+            | Self::Http(HttpError::Setting { .. } | HttpError::File { .. }) => 2,
             Self::Connect(error) => of_connect(error.kind()),
             Self::Doctor(_) => 7,
             Self::Sample(error) | Self::Lost { error, .. } => of_sample(error),

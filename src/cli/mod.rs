@@ -13,6 +13,7 @@ mod event;
 mod exit;
 mod lab;
 mod log;
+mod logged;
 mod now;
 mod record;
 mod screen;

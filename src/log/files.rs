@@ -8,6 +8,7 @@ use super::clock::Clock;
 use super::error::LogError;
 use super::events::{Events, Gathering};
 use super::lines::Lines;
+use super::logged::LoggedFile;
 use super::prefix::Prefix;
 use super::record::{Record, Trouble};
 use super::{csv, json, stderr};
@@ -86,6 +87,46 @@ pub struct Log {
     pub events: Events,
     /// Whether some of its times are to the second only.
     pub is_coarse: bool,
+}
+
+impl Log {
+    /// Gives what was read, as it is told.
+    pub(super) fn logged_files(&self) -> Vec<LoggedFile> {
+        let told = |file: &ReadFile| LoggedFile {
+            path: file.path.display().to_string(),
+            format: file.format,
+            lines: file.lines,
+        };
+        self.files.iter().map(told).collect()
+    }
+
+    /// Says what was to be read and was not.
+    pub(super) fn unreadable(&self) -> Vec<String> {
+        let mut said: Vec<String> = self
+            .unread
+            .iter()
+            .map(|unread| match unread {
+                Unread::File(_, why) => why.clone(),
+                Unread::Others(n) => format!("{n} files beside the logs are none"),
+                Unread::Broken(n) => format!("{n} entries break off or are not of their format"),
+                Unread::Unplaced(n) => format!(
+                    "of {n} entries the time could not be told: log_timezone is not known, and its \
+                     abbreviation alone is not enough; --log-timezone says it"
+                ),
+                Unread::Foreign(n) => format!(
+                    "{n} entries are about locks in another language than English (lc_messages), and \
+                     were not understood"
+                ),
+                Unread::LeftOut(n) => format!("{n} entries were too many to be kept"),
+            })
+            .collect();
+        if self.is_coarse {
+            said.push(
+                "times are to the second, so whose wait is which look's is less sure".to_owned(),
+            );
+        }
+        said
+    }
 }
 
 /// Sees whether what was named can be read, before anybody waits for it.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  files ─▶ lines ─▶ csv │ json │ stderr ─▶ record ─▶ report ─▶ events: waits, deadlocks, cancellations
+//!                                                                     └─▶ beside the samples ─▶ logged
 //! ```
 //!
 //! With `log_lock_waits` a server writes of each wait longer than `deadlock_timeout` how long it
@@ -22,6 +23,7 @@
 //! Files are read as streams: neither their size nor the length of a line is bounded by memory, and
 //! what was left out is counted. Raw statements end here as they do in `sample`.
 
+mod beside;
 mod clock;
 mod csv;
 mod error;
@@ -29,18 +31,25 @@ mod events;
 mod files;
 mod json;
 mod lines;
+mod logged;
 mod prefix;
 mod record;
 mod report;
+mod settings;
 mod stderr;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests;
 
+pub use self::beside::Beside;
 pub use self::clock::{Clock, UnknownZone};
 pub use self::error::LogError;
 pub use self::events::{Cancellation, Deadlock, End, Events, Participant, Wait};
 pub use self::files::{Format, Log, ReadFile, Reading, Unread, check, read};
+pub use self::logged::{
+    Logged, LoggedCancellation, LoggedCell, LoggedDeadlock, LoggedEpisode, LoggedEvidence,
+    LoggedFile, LoggedParticipant, LoggedWaits, Question,
+};
 pub use self::prefix::{Prefix, PrefixError};
 pub use self::record::Client;
 pub use self::report::{Reason, Target};

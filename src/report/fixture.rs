@@ -151,6 +151,7 @@ pub(crate) fn proved() -> Finding {
             blocks: [12, 22],
             rows_per_call: Some([1.0, 1.0]),
             blocks_per_call: Some([6.2, 6.4]),
+            log: None,
         },
     }
 }
@@ -194,6 +195,7 @@ pub(crate) fn hot_row() -> Finding {
             blocks: [12, 22],
             rows_per_call: Some([1.0, 1.0]),
             blocks_per_call: Some([6.2, 6.4]),
+            log: None,
         },
     }
 }
@@ -236,6 +238,7 @@ pub(crate) fn unsure() -> Finding {
             blocks: [4, 6],
             rows_per_call: Some([1.0, 1.0]),
             blocks_per_call: Some([6.2, 6.4]),
+            log: None,
         },
     }
 }
@@ -404,6 +407,7 @@ pub(crate) fn county_rollout() -> Diagnosis {
         findings: vec![proved(), hot_row(), unsure()],
         episodes: vec![episode()],
         more_episodes: 3,
+        log: None,
         splits: vec![split()],
         unattributed_share: 0.04,
         named_share: 0.98,
@@ -473,6 +477,7 @@ pub(crate) fn quiet() -> Diagnosis {
         findings: Vec::new(),
         episodes: Vec::new(),
         more_episodes: 0,
+        log: None,
         splits: Vec::new(),
         unattributed_share: 0.0,
         losses: BTreeMap::new(),

@@ -12,6 +12,7 @@ use super::line::is_invisible;
 use crate::attribution::finding::{Cost, Event, Finding, Group, Now, ServerFacts, Split, Window};
 use crate::graph::episode::Episode;
 use crate::graph::view::GraphView;
+use crate::log::Logged;
 
 /// The name and version of the diagnosis' shape.
 pub const DIAGNOSIS_SCHEMA: &str = "pgjam.diagnosis/0";
@@ -33,6 +34,7 @@ struct Document<'a> {
     unattributed_share: f64,
     named_share: f64,
     losses: &'a BTreeMap<String, u64>,
+    log: Option<&'a Logged>,
 }
 
 #[derive(Serialize)]
@@ -71,6 +73,7 @@ pub fn render(report: &Report) -> String {
         unattributed_share: diagnosis.unattributed_share,
         named_share: diagnosis.named_share,
         losses: &diagnosis.losses,
+        log: diagnosis.log.as_ref(),
     })
 }
 

@@ -21,6 +21,7 @@ pub mod first_screen;
 mod forest;
 pub mod json;
 pub mod line;
+mod logged;
 mod markup;
 pub mod naming;
 mod palette;

@@ -9,7 +9,7 @@ use super::figures::{count, duration, interval, milliseconds, percent, plural};
 use super::line::{Ink, Line, Style, column, heading, paragraph, right};
 use super::naming::{blocker_name, statement_name};
 use super::words::list;
-use super::{Report, Worded, episodes, slowest, tree};
+use super::{Report, Worded, episodes, logged, slowest, tree};
 use crate::attribution::finding::{
     Cause, Diagnosis, Event, EventEffect, Scope, Split, Verdict, Victim,
 };
@@ -31,7 +31,7 @@ pub fn render(report: &Report, style: &Style) -> String {
             let earlier = report.findings[..n]
                 .iter()
                 .find(|earlier| earlier.advice == worded.advice);
-            in_full(&mut page, style, worded, earlier, &report.headline);
+            in_full(&mut page, style, worded, earlier, report);
         }
     }
     // A growth that no finding speaks of is no news.
@@ -51,6 +51,7 @@ pub fn render(report: &Report, style: &Style) -> String {
         heading(&mut page, style, &title);
         page.push_str(&tree::render(worst, &style));
     }
+    logged::section(&mut page, style, &report.diagnosis);
     colophon(&mut page, style, &report.diagnosis);
     page
 }
@@ -161,17 +162,20 @@ fn in_full(
     style: Style,
     worded: &Worded,
     earlier: Option<&Worded>,
-    headline: &str,
+    report: &Report,
 ) {
     let number = format!("{:>2}. ", worded.finding.rank);
     page.push('\n');
     // What stands on top of the page is not said twice.
-    let sentence = if worded.sentence == headline {
+    let sentence = if worded.sentence == report.headline {
         "This is the sentence above."
     } else {
         &worded.sentence
     };
     paragraph(page, style, Ink::Plain, &number, sentence);
+    if let Some(text) = logged::of_finding(&worded.finding, &report.diagnosis) {
+        paragraph(page, style, Ink::Faint, "    ", &text);
+    }
     // Who is not accused is not taken away either.
     let accused = worded.finding.verdict.accuses();
     if let Some(effect) = worded.finding.event_effect.as_ref().filter(|_| accused) {

@@ -166,7 +166,8 @@ pub struct Setting {
     pub at: Timestamp,
     /// Its name.
     pub name: Arc<str>,
-    /// Its value with the unit; a hash of it where it is a text; none where it is built in again.
+    /// Its value with the unit; a hash of it where it is a text, but for the log's time
+    /// zone; none where it is built in again.
     pub value: Option<Arc<str>>,
     /// Where it comes from.
     pub source: Arc<str>,

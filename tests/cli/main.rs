@@ -8,6 +8,7 @@ mod daemon;
 mod graph;
 mod hostile;
 mod interruptions;
+mod logs;
 mod observer;
 mod record;
 mod recordings;
