@@ -10,6 +10,7 @@
 //! - A scenario without causes is one in which nobody may be accused.
 
 mod group;
+mod held;
 mod locks;
 mod queues;
 mod quiet;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use postgres::Config;
 
 pub use self::group::Group;
+pub use self::held::Held;
 
 use super::LabError;
 use super::play::{Plan, Running};
@@ -359,7 +361,7 @@ mod tests {
     use super::*;
     use crate::lab::truth::COMMIT;
 
-    fn systems(scenario: &Scenario) -> Vec<System> {
+    pub(super) fn systems(scenario: &Scenario) -> Vec<System> {
         match scenario.plays {
             Plays::Event(systems) => systems(),
             Plays::Rollout(variant) => {

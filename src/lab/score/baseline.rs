@@ -91,10 +91,10 @@ impl Method {
 /// What there is to see of a run.
 #[derive(Debug)]
 pub struct Watched<'a> {
-    recording: &'a Recording,
-    naming: &'a Naming,
-    names: Names,
-    statements: Statements,
+    pub(super) recording: &'a Recording,
+    pub(super) naming: &'a Naming,
+    pub(super) names: Names,
+    pub(super) statements: Statements,
     log: &'a [Logged],
     /// When the last arrival began.
     event: Timestamp,

@@ -12,6 +12,7 @@
 //! - Everything here is computed from values, and reads nothing.
 
 mod baseline;
+mod blame;
 mod figures;
 mod groups;
 mod judge;
@@ -24,6 +25,7 @@ mod timing;
 use serde::Serialize;
 
 pub use self::baseline::{Method, Watched};
+pub use self::blame::{Blame, BlameTotal};
 pub use self::figures::{Coverage, Errors, GrowthError, TailError};
 pub use self::groups::{GroupHits, GroupTotal};
 pub use self::judge::{Answer, Hits, Judged, Said};
@@ -54,6 +56,8 @@ pub struct Run {
     pub came_about: bool,
     /// The growth of the victim's mean as pgjam has it, beside the same by the clients.
     pub growth: Option<Growth>,
+    /// The victim's waiting by who was in the way; null where its clients do not know.
+    pub blame: Option<Blame>,
     /// How often an arrival is blamed in windows of a run in which none is to blame; null in others.
     pub placebo: Option<Placebo>,
     /// What each method said, and how right that was; pgjam first.
@@ -105,6 +109,7 @@ impl Run {
             came_about: timing.came_about(scenario.is_null()),
             timing,
             growth: Growth::of(scenario, diagnosis, clients),
+            blame: Blame::of(scenario, watched, clients),
             placebo: None,
             methods: Method::ALL.into_iter().map(told).collect(),
         }
@@ -190,6 +195,8 @@ pub struct Score {
     pub growth_coverage: Coverage,
     /// How far off the p99 is from what the clients timed.
     pub tail_error: TailError,
+    /// How far pgjam's division of waiting over systems is from what the clients know.
+    pub blame: BlameTotal,
     /// How often an arrival is blamed in windows in which none is to blame.
     pub placebo: PlaceboTotal,
     /// Each method by what the trouble goes through.
@@ -216,6 +223,7 @@ impl Score {
             growth_error: GrowthError::of(counted()),
             growth_coverage: Coverage::of(counted()),
             tail_error: TailError::of(counted()),
+            blame: BlameTotal::of(counted()),
             placebo: PlaceboTotal::of(counted()),
             groups: GroupTotal::all(counted()),
             runs,
@@ -288,6 +296,7 @@ mod tests {
             timing: Timing::default(),
             came_about,
             growth,
+            blame: None,
             placebo: None,
             methods: vec![Told {
                 method: Method::Pgjam,

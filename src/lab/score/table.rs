@@ -30,6 +30,7 @@ pub fn render(score: &Score) -> String {
     of_methods(&mut out, &score.methods);
     of_groups(&mut out, &score.groups);
     of_figures(&mut out, score);
+    of_blame(&mut out, score);
     of_placebos(&mut out, score);
     out
 }
@@ -208,6 +209,34 @@ fn of_figures(out: &mut String, score: &Score) {
         .map(|(why_not, times)| format!("{times} {}", reason(*why_not)))
         .collect();
     let _ = writeln!(out, "Not told: {withheld}{}", listed(&reasons));
+}
+
+/// Words how far the division of waiting is from what the clients know, run by run.
+fn of_blame(out: &mut String, score: &Score) {
+    let total = &score.blame;
+    let _ = writeln!(
+        out,
+        "\nThe victim's waiting by who had the lock, beside what the clients know of {} runs: {} tell \
+         it,\nwith a total variation of {} in the median, {} at most.",
+        total.derivable,
+        total.distance.of,
+        percents(total.distance.median_abs),
+        percents(total.distance.largest_abs),
+    );
+    let told = |run: &&Run| run.came_about && run.blame.is_some();
+    for run in score.runs.iter().filter(told) {
+        if let Some(blame) = &run.blame {
+            let seconds: f64 = blame.clients_s.values().sum();
+            let _ = writeln!(
+                out,
+                "  {:<24}{:>8} over {} systems, {seconds:.1} s of waiting, {} looks",
+                run.scenario,
+                percents(Some(blame.distance)),
+                blame.clients_s.len(),
+                blame.looks,
+            );
+        }
+    }
 }
 
 /// Words how often an arrival is blamed where none is to blame.

@@ -173,7 +173,7 @@ fn blocks(diagnosis: &Diagnosis, split: &Split) -> Option<[usize; 2]> {
 }
 
 /// Finds the statement that a system means by a label.
-fn statement_of(clients: &Truth, system: &str, label: &str) -> Option<StatementId> {
+pub(super) fn statement_of(clients: &Truth, system: &str, label: &str) -> Option<StatementId> {
     let key = (system.to_owned(), label.to_owned());
     let text = clients.statements.get(&key).map(String::as_str);
     let text = text.or_else(|| (label == COMMIT).then_some("COMMIT"))?;
