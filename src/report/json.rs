@@ -43,6 +43,7 @@ struct WordedFinding<'a> {
     finding: &'a Finding,
     sentence: &'a str,
     advice: &'a [String],
+    manual: Option<&'a str>,
 }
 
 /// Writes a report as `pgjam.diagnosis/0`, indented, with a line end.
@@ -65,6 +66,7 @@ pub fn render(report: &Report) -> String {
                 finding: &worded.finding,
                 sentence: &worded.sentence,
                 advice: &worded.advice,
+                manual: worded.manual.as_deref(),
             })
             .collect(),
         episodes: &diagnosis.episodes,

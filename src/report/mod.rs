@@ -22,6 +22,7 @@ mod forest;
 pub mod json;
 pub mod line;
 mod logged;
+mod manual;
 mod markup;
 pub mod naming;
 mod palette;
@@ -62,6 +63,8 @@ pub struct Worded {
     pub sentence: String,
     /// What to do about it, gentlest first.
     pub advice: Vec<String>,
+    /// Where PostgreSQL's manual explains it.
+    pub manual: Option<String>,
 }
 
 impl Report {
@@ -75,6 +78,7 @@ impl Report {
                 finding: finding.clone(),
                 sentence: words::sentence(finding, &diagnosis),
                 advice: advice::advice(finding),
+                manual: manual::section(finding, diagnosis.server.version_num),
             })
             .collect();
         let headline = words::headline(&diagnosis, &findings);

@@ -156,6 +156,9 @@ fn cause(cause: &Cause, scope: Scope, verdict: Verdict) -> String {
     parts.join(" · ")
 }
 
+/// What stands before a line of advice, in blanks.
+const INDENT: &str = "      ";
+
 /// Tells one finding; advice that an earlier one gives already is not given again.
 fn in_full(
     page: &mut String,
@@ -212,6 +215,13 @@ fn in_full(
     }
     for line in &worded.advice {
         paragraph(page, style, Ink::Calm, "    → ", line);
+    }
+    if let Some(manual) = &worded.manual {
+        // An address that is broken over lines leads nowhere; the whole page has the section too.
+        let fits = INDENT.len() + manual.len() <= style.width;
+        let page_of = manual.split_once('#').map_or(&**manual, |(page, _)| page);
+        let address = if fits { manual } else { page_of };
+        paragraph(page, style, Ink::Faint, INDENT, address);
     }
 }
 

@@ -71,6 +71,7 @@ struct FindingView {
     sentence: String,
     figures: Vec<Fact>,
     advice: Vec<String>,
+    manual: Option<String>,
     statements: Vec<Statement>,
     evidence: String,
 }
@@ -298,6 +299,7 @@ impl FindingView {
                 .iter()
                 .map(|advice| line(advice, LONGEST_SENTENCE))
                 .collect(),
+            manual: worded.manual.clone(),
             statements: statements(finding),
             evidence: evidence(finding),
         }
