@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::attribution::Book;
 use crate::attribution::apportion::Apportioned;
-use crate::attribution::cause::InTheWay;
+use crate::attribution::cause::{Class, InTheWay};
 use crate::attribution::charge::{Charge, SystemId, tally};
 use crate::attribution::event::{EventGroup, Happening, ONBOARDED};
 use crate::attribution::finding::{
     Amplifier, Blocker, Cause, CauseLock, EventEffect, Growth, Part, Share, Split, Victim, WhatIf,
 };
 use crate::attribution::growth::{Comparison, GrowthPart, Ledger};
+use crate::attribution::horizon::Kept;
 use crate::attribution::verdict::Compared;
 use crate::graph::Basis;
 use crate::statement::StatementId;
@@ -90,7 +91,9 @@ pub(super) fn cause(
 ) -> Cause {
     let cell = &part.cell;
     let apportioned = part.apportioned.as_ref();
+    let kept = part.kept.as_ref();
     let bringer = apportioned.and_then(|it| Some(bringer(book, it.most?)));
+    let bringer = bringer.or_else(|| kept.map(keeper));
     let lock = tally(
         charges
             .iter()
@@ -156,13 +159,15 @@ pub(super) fn cause(
         .first()
         .is_some_and(|(basis, _)| *basis == Basis::Inferred);
     Cause {
-        class: apportioned.map_or(cell.class, |it| it.class).name(),
+        class: class(part).name(),
         basis: match apportioned {
             Some(_) => "apportioned",
-            None if inferred => "inferred",
+            None if inferred || kept.is_some() => "inferred",
             None => "measured",
         },
-        table: cell.table.as_ref().map(ToString::to_string),
+        table: (kept.map(|kept| &kept.table))
+            .or(cell.table.as_ref())
+            .map(ToString::to_string),
         lock: lock.map(|((kind, mode), _)| CauseLock {
             kind: kind.to_string(),
             mode: mode.name().to_owned(),
@@ -181,6 +186,15 @@ pub(super) fn cause(
             .collect(),
         apportioned: apportioned.map(|it| shares(book, it)),
         event,
+    }
+}
+
+/// Says what a part of a growth is, where more is known of it than what sessions were seen at.
+fn class(part: &GrowthPart) -> Class {
+    match (&part.apportioned, &part.kept) {
+        (Some(apportioned), _) => apportioned.class,
+        (None, Some(_)) => Class::Horizon,
+        (None, None) => part.cell.class,
     }
 }
 
@@ -209,6 +223,19 @@ fn bringer(book: &Book<'_>, (system, statement): (SystemId, u32)) -> Blocker {
         query_basis: id.map(|_| Basis::Inferred.name()),
         // It is what it does that is in the way.
         state: BTreeMap::from([("active".to_owned(), 1.0)]),
+    }
+}
+
+/// Names whose old snapshot keeps dead rows.
+fn keeper(kept: &Kept) -> Blocker {
+    Blocker {
+        system: kept.system.as_ref().map(ToString::to_string),
+        gid: kept.gid.as_ref().map(ToString::to_string),
+        table: Some(kept.table.to_string()),
+        query: None,
+        fingerprint: None,
+        query_basis: None,
+        state: BTreeMap::from([(kept.state.to_owned(), 1.0)]),
     }
 }
 
@@ -317,6 +344,7 @@ fn as_before(comparison: &Comparison, part: &GrowthPart, cause: &Cause) -> WhatI
     let brought = part.apportioned.as_ref().and_then(|it| it.shares.first());
     let (removed, share) = match (bringer, brought) {
         (Some(system), Some((_, share))) => (format!("the load of {system}"), *share),
+        (Some(system), None) => (format!("the old snapshot of {system}"), 1.0),
         _ => (format!("the growth of {}", cause.class), 1.0),
     };
     let mean = comparison.after.1.value - share * part.estimate.value;

@@ -25,6 +25,7 @@ pub(crate) enum Class {
     Wal,
     Io,
     Cpu,
+    Horizon,
     SyncReplication,
     Client,
     OwnWork,
@@ -32,7 +33,7 @@ pub(crate) enum Class {
 }
 
 impl Class {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Self::RowLock,
         Self::RelationLock,
         Self::DdlQueue,
@@ -48,6 +49,7 @@ impl Class {
         Self::Wal,
         Self::Io,
         Self::Cpu,
+        Self::Horizon,
         Self::SyncReplication,
         Self::Client,
         Self::OwnWork,
@@ -79,6 +81,7 @@ impl Class {
             Self::Wal => "wal",
             Self::Io => "io",
             Self::Cpu => "cpu",
+            Self::Horizon => "horizon",
             Self::SyncReplication => "sync-replication",
             Self::Client => "client",
             Self::OwnWork => "own-work",

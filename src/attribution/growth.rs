@@ -12,6 +12,7 @@ use crate::attribution::apportion::Apportioned;
 use crate::attribution::cause::{Cell, Class, InTheWay};
 use crate::attribution::charge::{Charge, Charges, SystemId, VictimKey};
 use crate::attribution::finding::CallsBasis;
+use crate::attribution::horizon::Kept;
 use crate::attribution::pool::Residents;
 use crate::attribution::statistics::{Block, Estimate, Ratio, rank_stability};
 use crate::attribution::timed::{Phase, Seconds, Timed};
@@ -72,6 +73,8 @@ pub(super) struct GrowthPart {
     pub(super) stability: Option<f64>,
     /// Whose new load it is laid to, where nobody is in the way.
     pub(super) apportioned: Option<Apportioned>,
+    /// Whose old snapshot makes for it.
+    pub(super) kept: Option<Kept>,
 }
 
 /// One window of a comparison.
@@ -370,6 +373,7 @@ impl<'a> Ledger<'a> {
                 seconds,
                 stability: None,
                 apportioned: None,
+                kept: None,
             });
         }
         if let Some(kept) = rank_stability(&sides.0, &sides.1) {

@@ -25,6 +25,7 @@ mod execution;
 pub mod finding;
 mod growth;
 mod history;
+mod horizon;
 mod interned;
 mod logged;
 mod pool;
@@ -51,6 +52,7 @@ use crate::attribution::execution::Executions;
 use crate::attribution::finding::{Cost, Diagnosis, Group, Now, ServerFacts, Window};
 use crate::attribution::growth::{Comparison, GrowthPart, Ledger};
 use crate::attribution::history::History;
+use crate::attribution::horizon::Horizons;
 use crate::attribution::usage::Usage;
 use crate::attribution::verdict::Compared;
 use crate::attribution::window::Cuts;
@@ -148,7 +150,13 @@ pub fn diagnose_in_words(
         executions: &Executions::of(&recording.snapshots, recording.minutes.len(), system_of),
         by_victim: ledger.places(),
     };
-    let compared = compare(&book, &ledger, &groups, &usage);
+    let horizons = Horizons {
+        recording,
+        naming,
+        names: &names,
+        statements,
+    };
+    let compared = compare(&book, &ledger, &groups, &usage, horizons);
     let findings = verdict::findings(&book, &ledger, &compared, &events, &groups);
     let mut splits: Vec<_> = compared
         .iter()
@@ -216,6 +224,7 @@ fn compare(
     ledger: &Ledger<'_>,
     groups: &[EventGroup],
     usage: &Usage,
+    horizons: Horizons<'_>,
 ) -> Vec<Compared> {
     let added = |group: &EventGroup| match (&group.before, &group.after) {
         (Some(before), Some(after)) => {
@@ -252,6 +261,8 @@ fn compare(
             let victim = ledger.around(victim, n);
             if let Some(mut comparison) = ledger.compare(victim, Some(before), after, true) {
                 added[n].lay(&mut comparison, ledger, usage, book.statements);
+                let key = book.charges.victims.get(comparison.pool);
+                horizons.lay(&mut comparison, key);
                 compared.push(with_tail(comparison, Some(n)));
             }
         }

@@ -257,6 +257,7 @@ impl Candidate<'_> {
         let apportioned = self.part.apportioned.as_ref();
         match self.part.cell.blocker {
             InTheWay::Nobody if apportioned.is_some_and(|it| it.most.is_some()) => Scope::Culprit,
+            InTheWay::Nobody if self.part.kept.is_some() => Scope::Culprit,
             InTheWay::Nobody => Scope::Own,
             InTheWay::Many => Scope::Object,
             InTheWay::System(_) | InTheWay::Prepared { .. } | InTheWay::Unseen => Scope::Culprit,

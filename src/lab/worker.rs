@@ -220,7 +220,9 @@ impl Worker<'_> {
                     watch.time(label, drawn.clone(), || client.query(statement, &values))?;
                 }
                 // The client is away while its transaction is open, as in a synchronous call.
-                Step::Away(pause) => std::thread::sleep(*pause),
+                Step::Away(pause) => {
+                    self.halt.sleep_until(Instant::now() + *pause);
+                }
             }
         }
         if self.system.together {

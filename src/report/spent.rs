@@ -70,13 +70,33 @@ pub(super) fn spent(finding: &Finding) -> String {
             format!("spent waiting for the end of a transaction that {holder}")
         }
         "object-lock" => format!("spent waiting for an object lock that {holder}"),
+        "horizon" => format!(
+            "spent reading past dead rows of {} that {} keeps from being removed{}",
+            table("its tables"),
+            snapshot(cause),
+            more_work(finding)
+        ),
         "own-work" => format!("spent on {}{}", class_words("own-work"), more_work(finding)),
         class => format!("spent on {}{}", class_words(class), load(cause)),
     };
-    if cause.apportioned.is_some() {
+    if cause.apportioned.is_some() || cause.class == "horizon" {
         return what;
     }
     format!("{what}{}{}", states(cause), amplifiers(cause))
+}
+
+/// Says whose old snapshot it is.
+fn snapshot(cause: &Cause) -> String {
+    let Some(blocker) = &cause.blocker else {
+        return "an old snapshot".to_owned();
+    };
+    let name = blocker_name(blocker);
+    match cause.dominant_state().map(|(state, _)| state) {
+        Some("prepared") => format!("the prepared transaction {name}"),
+        Some("replication slot") => format!("the replication slot {name}"),
+        Some("standby") => format!("the standby {name}"),
+        _ => format!("an open transaction of {name}"),
+    }
 }
 
 /// Says what a call does more than before, where that is counted.

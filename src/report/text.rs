@@ -216,7 +216,10 @@ fn in_full(
     for line in &worded.advice {
         paragraph(page, style, Ink::Calm, "    → ", line);
     }
-    if let Some(manual) = &worded.manual {
+    let earlier = report.findings.iter();
+    let mut earlier = earlier.take_while(|earlier| earlier.finding.rank < worded.finding.rank);
+    let is_told = earlier.any(|earlier| earlier.manual == worded.manual);
+    if let Some(manual) = worded.manual.as_ref().filter(|_| !is_told) {
         // An address that is broken over lines leads nowhere; the whole page has the section too.
         let fits = INDENT.len() + manual.len() <= style.width;
         let page_of = manual.split_once('#').map_or(&**manual, |(page, _)| page);

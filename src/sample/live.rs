@@ -311,6 +311,8 @@ impl<'c> Source<'c> {
         let statements = self.counting.since();
         let looked = self.around.look(self.client, self.patience, statements);
         let (surroundings, lost) = looked.await?;
+        let tables = surroundings.tables.iter().map(|table| table.table);
+        self.naming.want(tables);
         for lost in lost {
             self.lose(lost.kind, 1);
         }

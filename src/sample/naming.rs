@@ -26,6 +26,8 @@ pub(super) struct Naming {
     databases: HashMap<Oid, Option<Arc<str>>>,
     roles: HashSet<Oid>,
     relations: HashSet<Relation>,
+    /// Relations at home that no snapshot mentions, and that have no name yet.
+    wanted: BTreeSet<Relation>,
 }
 
 /// What to ask next.
@@ -51,16 +53,28 @@ impl Naming {
             databases: HashMap::new(),
             roles: HashSet::new(),
             relations: HashSet::new(),
+            wanted: BTreeSet::new(),
         }
+    }
+
+    /// Takes note of relations at home that are to have names, whether or not a snapshot mentions them.
+    pub(super) fn want(&mut self, relations: impl Iterator<Item = Oid>) {
+        let at_home = relations.map(|oid| (self.home, oid));
+        let new = at_home.filter(|relation| !self.relations.contains(relation));
+        self.wanted.extend(new);
     }
 
     pub(super) const fn home(&self) -> Oid {
         self.home
     }
 
-    /// Lists what `snapshot` mentions and nobody has asked for yet.
+    /// Lists what `snapshot` mentions or else is wanted, and nobody has asked for yet.
     pub(super) fn missing(&self, snapshot: &Snapshot) -> Missing {
         let mut missing = Missing::default();
+        if !self.wanted.is_empty() {
+            let at_home = self.wanted.clone();
+            missing.relations.insert(self.home, at_home);
+        }
         let sessions = &snapshot.sessions;
         let prepared = &snapshot.prepared;
         let locked = snapshot.locks.iter().filter_map(|lock| {
@@ -131,6 +145,7 @@ impl Naming {
             .extend(databases.iter().map(|oid| (*oid, None)));
         self.roles.extend(roles);
         self.relations.extend(relations);
+        self.wanted.retain(|relation| !relations.contains(relation));
         for told in &names {
             match told.kind {
                 NameKind::Database => {

@@ -7,20 +7,20 @@ use crate::simulator::{SECOND, System, at, query_id, runs, system};
 use crate::story::world;
 use crate::{accused, conclude, told};
 
-const READ: &str = "SELECT allowed FROM permission WHERE agency = $1";
+pub(crate) const READ: &str = "SELECT allowed FROM permission WHERE agency = $1";
 const LOOK_UP: &str = "SELECT name FROM agency WHERE id = $1";
-const WRITE: &str = "UPDATE document SET seen = true WHERE id = $1";
+pub(crate) const WRITE: &str = "UPDATE document SET seen = true WHERE id = $1";
 const REPORT: &str = "SELECT count(*) FROM document";
 
 /// A system whose one statement takes longer from 30 s on.
-fn reader(later_ms: f64) -> System {
+pub(crate) fn reader(later_ms: f64) -> System {
     let mut reader = system("portal", 4, -5.0, 20.0, &[runs(READ, 4.0)]);
     reader.changes = Some((30.0, vec![runs(READ, later_ms)]));
     reader
 }
 
 /// Another one, to hold it against.
-fn control(later_ms: f64) -> System {
+pub(crate) fn control(later_ms: f64) -> System {
     let mut control = system("intake", 3, -5.0, 30.0, &[runs(LOOK_UP, 5.0)]);
     control.changes = Some((30.0, vec![runs(LOOK_UP, later_ms)]));
     control
@@ -33,7 +33,7 @@ fn busy(name: &'static str, sessions: usize) -> System {
 }
 
 /// Says how many blocks a call of a statement touches, before and after 30 s.
-fn blocks_a_call(recording: &mut Recording, text: &str, [before, after]: [i64; 2]) {
+pub(crate) fn blocks_a_call(recording: &mut Recording, text: &str, [before, after]: [i64; 2]) {
     let came = at(30 * SECOND);
     let mut calls_before = 0;
     for row in recording
@@ -77,7 +77,7 @@ fn waits_for_the_disk(recording: &mut Recording, text: &str) {
     }
 }
 
-fn about<'a>(diagnosis: &'a Diagnosis, text: &str) -> &'a Finding {
+pub(crate) fn about<'a>(diagnosis: &'a Diagnosis, text: &str) -> &'a Finding {
     let mut about = diagnosis.findings.iter();
     let found = about.find(|finding| finding.victim.query == text && finding.growth.is_some());
     found.unwrap_or_else(|| panic!("nothing about {text}:\n{}", told(diagnosis)))

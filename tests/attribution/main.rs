@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "measured shares are worth reading")]
 
 mod apportion;
+mod horizon;
 mod look;
 mod nonsense;
 mod noticed;

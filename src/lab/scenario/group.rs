@@ -68,7 +68,7 @@ impl Scenario {
             "prepared-transaction" => Group::PreparedTransactions,
             "relation-lock" | "ddl-queue" => Group::Relations,
             "advisory-lock" => Group::AdvisoryLocks,
-            "safe-snapshot" | "virtualxid" => Group::Snapshots,
+            "safe-snapshot" | "virtualxid" | "horizon" => Group::Snapshots,
             "object-lock" | "wal" => Group::Commits,
             "cpu" => Group::Cpu,
             "io" => Group::Io,

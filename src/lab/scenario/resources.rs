@@ -63,6 +63,48 @@ pub(super) const ALL: &[Scenario] = &[
         ..Scenario::LOCK
     },
     Scenario {
+        name: "old-snapshot",
+        about: "reporting arrives, reads once and leaves its transaction open: dead rows of a table that \
+                is always written stay, and who reads it whole reads past them",
+        family: Family::Resource,
+        truth: one(
+            ("decision", "waiting"),
+            &[held(
+                "horizon",
+                Table::Is("pgjam_lab.job_state"),
+                "reporting",
+            )],
+        ),
+        tables: "CREATE TABLE pgjam_lab.job_state (
+                id integer PRIMARY KEY, state integer NOT NULL DEFAULT 0
+            ) WITH (fillfactor = 50);
+            INSERT INTO pgjam_lab.job_state SELECT generate_series(1, 500);
+            CREATE TABLE pgjam_lab.report_run (n integer NOT NULL);
+            ANALYZE pgjam_lab.job_state;",
+        plays: Plays::Event(|| {
+            let decision = System::new("decision").rate(40.0, 6).runs(
+                "waiting",
+                "SELECT count(*) FROM pgjam_lab.job_state WHERE state < 1",
+                &[],
+            );
+            let intake = System::new("intake")
+                .again_after(ms(1), 2)
+                .draws(Draw::Between(1, 500))
+                .runs(
+                    "state",
+                    "UPDATE pgjam_lab.job_state SET state = state + 1 WHERE id = $1",
+                    &[0],
+                );
+            let reporting = System::new("reporting")
+                .says_first("SET default_transaction_isolation = 'repeatable read'")
+                .once()
+                .runs("run", "INSERT INTO pgjam_lab.report_run VALUES (1)", &[])
+                .stays_away(ms(600_000));
+            vec![decision, intake, reporting.at_event()]
+        }),
+        ..Scenario::LOCK
+    },
+    Scenario {
         name: "own-plan",
         about: "an index is dropped in the moment in which a harmless system arrives: lookups \
                 become slow all by themselves",
