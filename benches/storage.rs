@@ -11,29 +11,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use pgjam::daemon::books::Books;
 use pgjam::daemon::config::Retention;
-use pgjam::lab::rollout::{Phases, Rollout};
-use pgjam::lab::server::{Options, ThrowAway};
 use pgjam::recording::{Entry, Limits, Recording, RolledUp, Writer};
 use pgjam::sample::{Counters, Declared, Server, Snapshot, StatementCounters, Surroundings};
 use pgjam::system::Naming;
 use pgjam::time::{Span, Timestamp};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use rustix::process::{Pid, Signal, kill_process};
+
+mod jam;
 
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
 
 /// How long the rollout is recorded with everybody there.
 const RECORDED: Duration = Duration::from_mins(5);
-
-/// How long the careless system's call takes.
-const CALL: Duration = Duration::from_millis(250);
 
 /// What stays when the samples are gone.
 const SUMS: [&str; 3] = ["cells", "minute_counters", "minutes"];
@@ -47,7 +43,7 @@ fn main() {
     }
     let folder = tempfile::tempdir().unwrap();
     let from = std::env::var_os("PGJAM_STORAGE_OF").map_or_else(
-        || record(&folder.path().join("recorded")),
+        || jam::record(&folder.path().join("recorded"), &["postgres"], RECORDED),
         |given| PathBuf::from(&given),
     );
     if !words.iter().any(|word| word == "year") {
@@ -269,44 +265,6 @@ fn minutes(recorded: &Path) -> Vec<RolledUp> {
     assert!(copied.unwrap().success());
     fs::remove_dir_all(copy.path().join("it/ticks")).unwrap();
     Recording::open(&copy.path().join("it")).unwrap().minutes
-}
-
-/// Lets the county rollout run, and records it. The careless system's call takes so long that about
-/// fifty sessions are active.
-fn record(folder: &Path) -> PathBuf {
-    let options = Options {
-        fsync: false,
-        ..Options::default()
-    };
-    let server = ThrowAway::start(&options).unwrap();
-    let dsn = server.dsn("postgres", "postgres");
-    let rollout = Rollout {
-        seed: 1,
-        phases: Phases {
-            settle: Duration::from_secs(2),
-            wave_1: Duration::from_secs(2),
-            wave_2: Duration::from_secs(2),
-            wave_3: RECORDED,
-        },
-        call: CALL,
-        ..Rollout::default()
-    };
-    let truth = folder.with_extension("truth");
-    println!("recording the county rollout, {} s", RECORDED.as_secs());
-    let running = rollout.start(&dsn.parse().unwrap(), &truth).unwrap();
-    // On a machine that the rollout keeps busy a look takes more than the usual 2 %.
-    let configuration = folder.with_extension("toml");
-    let to = folder.to_str().unwrap();
-    let lines = format!("[servers.lab]\ndsn = {dsn:?}\nto = {to:?}\nhz = 10\nbudget = \"50%\"\n");
-    fs::write(&configuration, lines).unwrap();
-    let mut watch = Command::new(env!("CARGO_BIN_EXE_pgjam"));
-    watch.args(["record", "--config"]).arg(&configuration);
-    let mut watch = watch.stderr(Stdio::null()).spawn().unwrap();
-    let ended = running.wait();
-    kill_process(Pid::from_child(&watch), Signal::TERM).unwrap();
-    assert!(watch.wait().unwrap().success());
-    assert_eq!(ended.unwrap().errors.count, 0);
-    folder.to_owned()
 }
 
 /// Writes the rows as the daemon does: flushed twice a second, a part for each minute.
