@@ -74,7 +74,7 @@ pub(super) fn run(args: &DiagnoseArgs, screen: &Screen) -> Done {
 /// Says what a recording holds.
 pub(super) fn report(args: &ReportArgs, screen: &Screen) -> Done {
     let (folder, settings) = servers::recording(&args.recording, args.config.as_deref())?;
-    let mut recording = Recording::open_within(&folder, args.window.of(&folder, screen)?)?;
+    let mut recording = args.window.read(&folder, screen)?;
     recording.declared.extend(args.events.iter().map(declared));
     let naming = args.naming.system_by.clone();
     let naming = naming.or(settings.map(|settings| settings.system_by));

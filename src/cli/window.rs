@@ -8,10 +8,10 @@ use clap::Args;
 use crate::cli::exit::Failure;
 use crate::cli::screen::Screen;
 use crate::cli::typed::{duration, time};
-use crate::recording::Window;
+use crate::recording::{Recording, RecordingError, Window};
 use crate::time::{Span, Timestamp};
 
-/// Which part of a recording; all of it if it fits in memory, else as much of its end as does.
+/// Which part of a recording; of what does not fit in memory the sums of minutes, and samples of its end.
 #[derive(Args, Debug, Default)]
 pub(super) struct WindowArgs {
     /// From when on, as 2026-11-23T14:03:00Z.
@@ -25,26 +25,40 @@ pub(super) struct WindowArgs {
     pub(super) last: Option<Duration>,
 }
 
+/// Of what is too long to be read at once so many rows of samples are read, beside the sums.
+const ROWS_BESIDE_SUMS: u64 = 250_000;
+
 impl WindowArgs {
-    /// Chooses which part of a recording to read, and says so where that is not all of it unasked.
-    pub(super) fn of(&self, folder: &Path, screen: &Screen) -> Result<Window, Failure> {
+    /// Reads that part of a recording, and says so where not all of it is samples.
+    pub(super) fn read(&self, folder: &Path, screen: &Screen) -> Result<Recording, Failure> {
+        let window = self.window(folder)?;
+        match Recording::open_within(folder, window) {
+            Err(RecordingError::TooLarge { .. }) => {}
+            read => return Ok(read?),
+        }
+        let (recording, from) = Recording::open_summed(folder, window, ROWS_BESIDE_SUMS)?;
+        if let Some(from) = from {
+            let which = if recording.minutes.is_empty() {
+                format!("this is about the time from {from} on")
+            } else {
+                format!("the time before {from} is told from the sums of its minutes")
+            };
+            screen.note(&format!(
+                "the recording is too long to be read at once: {which}; --from, --to and --last \
+                 choose a shorter part"
+            ));
+        }
+        Ok(recording)
+    }
+
+    fn window(&self, folder: &Path) -> Result<Window, Failure> {
         if let Some(last) = self.last {
             let last = i64::try_from(last.as_micros()).unwrap_or(i64::MAX);
             return Ok(Window::last(folder, Span::from_micros(last))?);
         }
-        if self.from.is_some() || self.to.is_some() {
-            return Ok(Window {
-                from: self.from.unwrap_or(Window::ALL.from),
-                to: self.to.unwrap_or(Window::ALL.to),
-            });
-        }
-        let (window, cut) = Window::fitting(folder)?;
-        if let Some(span) = cut {
-            screen.note(&format!(
-                "the recording is too long to be read at once: this is about its last {span}; \
-                 --from, --to and --last choose another part"
-            ));
-        }
-        Ok(window)
+        Ok(Window {
+            from: self.from.unwrap_or(Window::ALL.from),
+            to: self.to.unwrap_or(Window::ALL.to),
+        })
     }
 }

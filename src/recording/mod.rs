@@ -64,6 +64,7 @@ mod merge;
 mod order;
 mod overflow;
 mod partition;
+mod parts;
 mod queue;
 mod reader;
 mod recorder;

@@ -4,22 +4,22 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::hash::Hash;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::charge::{Charge, Minute, RolledUp};
 use super::counted;
 use super::format::{self, FORMAT, MANIFEST, Manifest};
 use super::grain;
-use super::partition::{self, Partition, entries, hour_of, partitions, start_of};
+use super::partition::{self, entries, hour_of, partitions};
+use super::parts::Parts;
 use super::rows::{Look, PerMinute, Row, Stamped, TickRow};
 use super::seen::{self, LockRow, SessionRow};
-use super::tables::{KINDS, class_of};
+use super::tables::KINDS;
 use super::window::{self, MOST_ROWS, Size, Window};
 use super::{Recording, RecordingError};
 use crate::pg::QueryId;
 use crate::sample::{
-    Counters, Loss, Name, Prepared, SafeSnapshotWait, Session, Snapshot, StatementCounters,
-    StatementText, Surroundings, Tick,
+    Counters, Loss, Name, Prepared, SafeSnapshotWait, Snapshot, StatementCounters, StatementText,
+    Surroundings, Tick,
 };
 use crate::statement::StatementId;
 use crate::time::Timestamp;
@@ -58,18 +58,63 @@ impl Recording {
             let folder = folder.to_owned();
             return Err(RecordingError::TooLarge { folder, rows, fits });
         }
-        let server = manifest.server;
-        let mut parts = Parts {
-            folder,
-            unreadable: strangers(folder, &format::slug(&server)),
-            slug: format::slug(&server),
-            window,
-            strings: HashSet::new(),
+        Ok(Self::of_parts(folder, manifest, window, window))
+    }
+
+    /// Reads a window however much it holds: of its end the samples, about so many rows at most, and
+    /// of the time before what remains of the minutes; gives that moment, if it is not all samples.
+    ///
+    /// A minute's sums are what its samples were charged to, and so it is the same time that is
+    /// attributed, by the minute. What only samples tell, as how long a call took, is not known of it.
+    ///
+    /// # Errors
+    ///
+    /// Where the folder is no recording, or a later version wrote it.
+    pub fn open_summed(
+        folder: &Path,
+        window: Window,
+        most: u64,
+    ) -> Result<(Self, Option<Timestamp>), RecordingError> {
+        let manifest = manifest(folder)?;
+        let Some(from) = window::fitting_from(folder, window, most)? else {
+            let all = Self::of_parts(folder, manifest, window, window);
+            return Ok((all, None));
         };
+        let minutes: Vec<Minute> = Parts::of(folder, format::slug(&manifest.server), window).rows();
+        let begin = || minutes.iter().map(|minute| minute.at);
+        let from = if begin().any(|at| at < from) {
+            // A minute of which some ticks are read would be missing before them.
+            begin().filter(|at| *at >= from).min().unwrap_or(from)
+        } else {
+            window::fitting_from(folder, window, MOST_ROWS.max(most))?.unwrap_or(from)
+        };
+        let samples = Window { from, ..window };
+        let read = Self::of_parts(folder, manifest, window, samples);
+        Ok((read, Some(from)))
+    }
+
+    /// Reads what there is of a window, and the samples of a piece at its end.
+    fn of_parts(folder: &Path, manifest: Manifest, window: Window, samples: Window) -> Self {
+        let server = manifest.server;
+        let slug = format::slug(&server);
+        let mut parts = Parts::of(folder, slug, samples);
+        parts.unreadable = strangers(folder, &format::slug(&server));
         let (snapshots, orphans) = snapshots(&mut parts);
         let mut counters = counters(&mut parts);
         let first = snapshots.first().map(|snapshot| snapshot.tick.at);
+        let surroundings = Surroundings {
+            tables: parts.rows(),
+            databases: parts.rows(),
+            server: parts.rows(),
+            horizons: parts.rows(),
+            settings: parts.rows(),
+        };
+        parts.window = window;
         let mut minutes = minutes(&mut parts, first);
+        if let Some(last) = minutes.last().filter(|_| samples != window) {
+            // Up to there the minutes have told.
+            counters.retain(|look| look.at > last.minute.until);
+        }
         // Before, an hour did not begin with a look that tells everything.
         if manifest.format == format::BEFORE && window.from > Window::ALL.from {
             counted::leave_first_growth_open(counted::counters_of(&mut minutes, &mut counters));
@@ -83,13 +128,6 @@ impl Recording {
         let names: Vec<Name> = last_of_each(parts.until_the_end(|_| true));
         let declared = parts.rows();
         let events = parts.rows();
-        let surroundings = Surroundings {
-            tables: parts.rows(),
-            databases: parts.rows(),
-            server: parts.rows(),
-            horizons: parts.rows(),
-            settings: parts.rows(),
-        };
         let mut losses: Vec<Loss> = parts.rows();
         let at = snapshots
             .last()
@@ -106,7 +144,7 @@ impl Recording {
                 });
             }
         }
-        Ok(Self {
+        Self {
             server,
             snapshots,
             counters,
@@ -117,21 +155,14 @@ impl Recording {
             minutes,
             events,
             surroundings,
-        })
+        }
     }
 }
 
 /// Reads the rows of one table; none where the folder is no recording.
 pub(super) fn rows_of_table<R: Row>(folder: &Path) -> Option<Vec<R>> {
     let server = manifest(folder).ok()?.server;
-    let mut parts = Parts {
-        folder,
-        slug: format::slug(&server),
-        window: Window::ALL,
-        unreadable: 0,
-        strings: HashSet::new(),
-    };
-    Some(parts.rows())
+    Some(Parts::of(folder, format::slug(&server), Window::ALL).rows())
 }
 
 /// Counts the parts that are in no partition of this server.
@@ -393,90 +424,4 @@ pub(super) fn last_tick(folder: &Path, slug: &str) -> Option<Tick> {
             .max_by_key(|row| row.at)
             .map(Tick::from)
     })
-}
-
-/// The parts of a recording, and what their reading has in common.
-struct Parts<'a> {
-    folder: &'a Path,
-    slug: String,
-    window: Window,
-    unreadable: u64,
-    strings: HashSet<Arc<str>>,
-}
-
-impl Parts<'_> {
-    /// Reads the rows of a table within the window, and before it in its first hour.
-    fn since_their_hour<R: Row>(&mut self) -> Vec<R> {
-        let window = self.window;
-        self.window.from = start_of(hour_of(window.from));
-        let rows = self.rows();
-        self.window = window;
-        rows
-    }
-
-    /// Lists the hours that a table has within the window.
-    fn hours<R: Row>(&self) -> Vec<i64> {
-        let all = partitions(&self.folder.join(R::TABLE), &self.slug).into_iter();
-        let hours = all.map(|partition| partition.hour);
-        hours
-            .filter(|hour| self.window.touches(*hour, class_of::<R>()))
-            .collect()
-    }
-
-    /// Reads an hour of a table in order of time.
-    fn of_hour<R: Row>(&mut self, hour: i64) -> Vec<R> {
-        let table = self.folder.join(R::TABLE);
-        let path = table.join(partition::place(&self.slug, hour));
-        let mut read = partition::read(&path, self.window);
-        self.unreadable += read.unreadable;
-        read.rows.sort_by_key(Row::at);
-        read.rows
-    }
-
-    /// Reads a table in order of time.
-    fn rows<R: Row>(&mut self) -> Vec<R> {
-        let hours = self.hours::<R>();
-        let rows = hours.into_iter().flat_map(|hour| self.of_hour(hour));
-        rows.collect()
-    }
-
-    /// Reads what a table of rows without time has up to the end of the window, in the order of
-    /// writing: each text and name is written once, whoever mentions it later.
-    fn until_the_end<R: Row>(&mut self, is_of_use: impl Fn(&R) -> bool) -> Vec<R> {
-        let end = hour_of(self.window.to);
-        let mut rows = Vec::new();
-        for Partition { hour, path } in partitions(&self.folder.join(R::TABLE), &self.slug) {
-            if hour <= end {
-                let read = partition::read(&path, self.window);
-                self.unreadable += read.unreadable;
-                rows.extend(read.rows.into_iter().filter(&is_of_use));
-            }
-        }
-        rows
-    }
-
-    /// Lets a session's words share their allocations with equal ones.
-    fn interned(&mut self, mut session: Session) -> Session {
-        self.intern(&mut session.backend_type);
-        self.intern(&mut session.application_name);
-        let optional = [
-            &mut session.client_addr,
-            &mut session.wait_event_type,
-            &mut session.wait_event,
-            &mut session.tags,
-        ];
-        for text in optional.into_iter().flatten() {
-            self.intern(text);
-        }
-        session
-    }
-
-    /// Lets equal strings share one allocation.
-    fn intern(&mut self, text: &mut Arc<str>) {
-        if let Some(known) = self.strings.get(text) {
-            *text = Arc::clone(known);
-        } else {
-            self.strings.insert(Arc::clone(text));
-        }
-    }
 }

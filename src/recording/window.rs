@@ -1,5 +1,6 @@
 //! Which part of a recording to read, so that weeks of it need not fit in memory.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 
@@ -104,21 +105,11 @@ pub(super) enum Size {
 
 /// Weighs a window by what its files say that they hold, without reading their rows.
 pub(super) fn size(folder: &Path, window: Window, most: u64) -> Result<Size, RecordingError> {
-    let slug = format::slug(&reader::manifest(folder)?.server);
-    let mut hours: std::collections::BTreeMap<i64, f64> = std::collections::BTreeMap::new();
-    for table in LARGE {
-        let all = partition::partitions(&folder.join(table), &slug);
-        for Partition { hour, path } in all
-            .iter()
-            .filter(|hour| window.touches(hour.hour, Class::Raw))
-        {
-            let rows: u64 = partition::files_in(path)
-                .iter()
-                .map(|file| rows_in(file))
-                .sum();
-            *hours.entry(*hour).or_default() += rows as f64 * window.share_of(*hour);
-        }
-    }
+    let hours = rows_by_hour(
+        folder,
+        &format::slug(&reader::manifest(folder)?.server),
+        window,
+    );
     let rows: f64 = hours.values().sum();
     if rows <= most as f64 {
         return Ok(Size::Fits);
@@ -146,6 +137,44 @@ pub(super) fn size(folder: &Path, window: Window, most: u64) -> Result<Size, Rec
     let rows = rows as u64;
     let fits = Span::from_secs(minutes * 60);
     Ok(Size::TooLarge { rows, fits })
+}
+
+/// Gives the moment from which on a window can be read at once; none where all of it can.
+pub(super) fn fitting_from(
+    folder: &Path,
+    window: Window,
+    most: u64,
+) -> Result<Option<Timestamp>, RecordingError> {
+    let slug = format::slug(&reader::manifest(folder)?.server);
+    let hours = rows_by_hour(folder, &slug, window);
+    // The rows of the last hour lie before its last tick.
+    let last = reader::last_tick(folder, &slug).map_or(window.to, |last| last.at.min(window.to));
+    let mut room = most as f64;
+    for (&hour, &rows) in hours.iter().rev() {
+        if rows > room {
+            let start = partition::start_of(hour).max(window.from);
+            let end = partition::start_of(hour + 1).min(last).max(start);
+            #[expect(clippy::cast_possible_truncation, reason = "a part of an hour")]
+            let fits = (end.since(start).as_micros() as f64 * room / rows) as i64;
+            return Ok(Some(end - Span::from_micros(fits)));
+        }
+        room -= rows;
+    }
+    Ok(None)
+}
+
+/// Adds up the rows of the large tables in a window, by the hour.
+fn rows_by_hour(folder: &Path, slug: &str, window: Window) -> BTreeMap<i64, f64> {
+    let mut hours = BTreeMap::new();
+    for table in LARGE {
+        let all = partition::partitions(&folder.join(table), slug).into_iter();
+        for Partition { hour, path } in all.filter(|hour| window.touches(hour.hour, Class::Raw)) {
+            let files = partition::files_in(&path);
+            let rows: u64 = files.iter().map(|file| rows_in(file)).sum();
+            *hours.entry(hour).or_default() += rows as f64 * window.share_of(hour);
+        }
+    }
+    hours
 }
 
 /// Tells how many rows a file has; of a segment, about.

@@ -7,7 +7,9 @@ use pgjam::attribution::{Charged, Rollup};
 use pgjam::graph::view::Vocabulary;
 use pgjam::names::{Names, Statements};
 use pgjam::pg::{Oid, QueryId};
-use pgjam::recording::{Account, Entry, Event, Limits, Recording, Retention, RolledUp, Writer};
+use pgjam::recording::{
+    Account, Entry, Event, Limits, Recording, Retention, RolledUp, Window, Writer,
+};
 use pgjam::sample::{Counters, Server, StatementCounters};
 use pgjam::system::Naming;
 use pgjam::time::{Span, Timestamp};
@@ -146,6 +148,64 @@ fn what_is_concluded_from_the_minutes_is_what_the_samples_say_by_the_minute() {
     assert_eq!((tail.p99_ms, tail.why_not), (None, Some(NotTold::NoAges)));
     assert_eq!(found.cause.table.as_deref(), Some("public.inbox"));
     assert_eq!(from_minutes.window.ticks + 1, from_samples.window.ticks);
+}
+
+#[test]
+fn a_recording_too_long_to_be_read_at_once_says_what_its_samples_say_by_the_minute() {
+    let watched = long_story();
+    let folder = tempfile::tempdir().unwrap();
+    let recorded = &watched.recording;
+    let mut writer = Writer::create(folder.path(), &recorded.server).unwrap();
+    for snapshot in &recorded.snapshots {
+        writer.take(snapshot.clone().into());
+    }
+    let texts = recorded.statements.iter().cloned().map(Entry::Statement);
+    let names = recorded.names.iter().cloned().map(Entry::Name);
+    let looks = recorded.counters.iter().cloned().map(Entry::Counters);
+    let minutes = watched.minutes.iter().cloned().map(Box::new);
+    let arrivals = conclude(recorded).events.into_iter().map(|event| Event {
+        at: event.at.0,
+        kind: Event::ONBOARDED.into(),
+        label: event.label.as_str().into(),
+        detail: None,
+    });
+    texts
+        .chain(names)
+        .chain(looks)
+        .chain(minutes.map(Entry::Minute))
+        .chain(arrivals.map(Entry::Event))
+        .for_each(|entry| writer.take(entry));
+    writer.finish().unwrap();
+    let whole = Recording::open(folder.path()).unwrap();
+    let seen = whole.snapshots.iter();
+    let rows: usize = seen
+        .map(|seen| seen.sessions.len() + seen.locks.len())
+        .sum();
+    let most = u64::try_from(rows / 3).unwrap();
+    let (read, from) = Recording::open_summed(folder.path(), Window::ALL, most).unwrap();
+    let from = from.unwrap();
+    assert_eq!(read.minutes.last().unwrap().minute.until, from);
+    let minutes = read.minutes.len();
+    assert!((3..watched.minutes.len()).contains(&minutes), "{minutes}");
+    let by_the_minute = read.minutes.iter().filter_map(|rolled| {
+        Some(Counters {
+            at: rolled.minute.counted?,
+            rows: rolled.counters.clone(),
+        })
+    });
+    let from_samples = conclude(&Recording {
+        counters: by_the_minute.chain(read.counters.clone()).collect(),
+        ..whole
+    });
+    let found = conclude(&read);
+    assert_eq!(figures(&found), figures(&from_samples));
+    assert_eq!(found.window.ticks, from_samples.window.ticks);
+    assert!(!found.findings.is_empty());
+    let of_all = Recording::open_summed(folder.path(), Window::ALL, u64::MAX).unwrap();
+    assert_eq!(
+        (of_all.0, of_all.1),
+        (Recording::open(folder.path()).unwrap(), None)
+    );
 }
 
 #[test]
