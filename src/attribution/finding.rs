@@ -3,6 +3,7 @@
 //! Nothing here is worded for people; sentences and advice are the report's.
 //! What does not apply is `None`, which serialises as `null`, never absent.
 
+mod history;
 mod tail;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use crate::log::{Logged, LoggedEvidence};
 use crate::pg::Version;
 use crate::time::Rfc3339;
 
+pub use self::history::History;
 pub use self::tail::{NotTold, Quantiles, Tail, TailBasis};
 
 /// Everything that one recording supports.
@@ -454,6 +456,8 @@ pub struct Evidence {
     pub rows_per_call: Option<[f64; 2]>,
     /// Blocks of tables and indexes that it touched per call, before and after.
     pub blocks_per_call: Option<[f64; 2]>,
+    /// How long it took before anybody watched; null with a baseline, and where nothing counts.
+    pub history: Option<History>,
     /// What the server's own log states of it; null where it is silent, or was not read.
     pub log: Option<LoggedEvidence>,
 }

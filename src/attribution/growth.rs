@@ -58,6 +58,8 @@ pub(super) struct Comparison {
     pub(super) blocks: [usize; 2],
     /// What the statement did before and after, where the server counts it.
     pub(super) work: Option<(Work, Work)>,
+    /// Without a baseline: what it did before the watch, and in the window after.
+    pub(super) history: Option<(Work, Work)>,
 }
 
 /// One cause's part in it.
@@ -411,6 +413,7 @@ impl<'a> Ledger<'a> {
             systems,
             blocks: [blocks_before.len(), blocks_after.len()],
             work: None,
+            history: None,
         })
     }
 

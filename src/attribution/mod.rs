@@ -270,7 +270,11 @@ fn compare(
         let last = groups.iter().rev().find_map(|group| group.after.clone());
         if let Some(window) = last.or_else(|| ledger.cuts.whole()) {
             let per_call = ledger.compare(victim, None, &window, true);
-            let comparison = per_call.or_else(|| ledger.compare(victim, None, &window, false));
+            let mut comparison = per_call.or_else(|| ledger.compare(victim, None, &window, false));
+            if let Some(comparison) = &mut comparison {
+                let key = book.charges.victims.get(victim);
+                comparison.history = usage.history(key, book.statements, &window);
+            }
             compared.extend(comparison.map(|comparison| with_tail(comparison, None)));
         }
     }

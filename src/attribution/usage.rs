@@ -2,12 +2,16 @@
 
 use std::collections::HashMap;
 
+use crate::attribution::charge::VictimKey;
 use crate::attribution::window::{Cuts, Window, looks_at_counters};
 use crate::names::Statements;
 use crate::pg::{Oid, QueryId};
 use crate::recording::Recording;
 use crate::sample::StatementCounters;
 use crate::statement::StatementId;
+
+/// From so many calls on there is a mean to hold others against.
+const FEWEST_CALLS: f64 = 1_000.0;
 
 /// What a statement did.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -71,7 +75,11 @@ impl Work {
 
 /// The work of every entry, in the pieces of time that counted any.
 #[derive(Debug, Default)]
-pub(super) struct Usage(HashMap<(Oid, QueryId), Vec<Counted>>);
+pub(super) struct Usage {
+    pieces: HashMap<(Oid, QueryId), Vec<Counted>>,
+    /// What the first look found: all since the server began to count.
+    first: HashMap<(Oid, QueryId), Work>,
+}
 
 /// A piece of time and what was done in it; none where that is not known.
 type Counted = (usize, Option<Work>);
@@ -87,11 +95,41 @@ impl Usage {
                 let before = last.insert(key, *row);
                 if let Some(piece) = look.checked_sub(1) {
                     let work = Work::since(row, before.as_ref());
-                    usage.0.entry(key).or_default().push((piece, work));
+                    usage.pieces.entry(key).or_default().push((piece, work));
+                } else if let Some(work) = Work::since(row, None) {
+                    usage.first.insert(key, work);
                 }
             }
         }
         usage
+    }
+
+    /// Gives what a statement did before the first look, since the server began to count it; none
+    /// where nothing counts it.
+    fn before(
+        &self,
+        database: Oid,
+        statement: StatementId,
+        statements: &Statements,
+    ) -> Option<Work> {
+        let ids = statements.query_ids(statement).iter();
+        let mut known = ids.filter_map(|id| self.first.get(&(database, *id)));
+        let mut sum = *known.next()?;
+        known.for_each(|more| sum.add(more));
+        Some(sum)
+    }
+
+    /// Gives what a victim's statement did before the first look, and in a window.
+    pub(super) fn history(
+        &self,
+        victim: &VictimKey,
+        statements: &Statements,
+        window: &Window,
+    ) -> Option<(Work, Work)> {
+        let (database, statement) = (victim.database?, victim.statement?);
+        let before = self.before(database, statement, statements)?;
+        let after = self.within(database, statement, statements, window)?;
+        (before.calls >= FEWEST_CALLS && after.calls > 0.0).then_some((before, after))
     }
 
     /// Gives the seconds that a statement was in execution in each of so many pieces, as the server
@@ -105,7 +143,7 @@ impl Usage {
     ) -> Option<Vec<f64>> {
         let mut sum: Option<Vec<f64>> = None;
         for query_id in statements.query_ids(statement) {
-            let Some(counted) = self.0.get(&(database, *query_id)) else {
+            let Some(counted) = self.pieces.get(&(database, *query_id)) else {
                 continue;
             };
             let sum = sum.get_or_insert_with(|| vec![0.0; pieces]);
@@ -126,7 +164,7 @@ impl Usage {
     ) -> Option<Work> {
         let mut sum = None;
         for query_id in statements.query_ids(statement) {
-            let Some(pieces) = self.0.get(&(database, *query_id)) else {
+            let Some(pieces) = self.pieces.get(&(database, *query_id)) else {
                 continue;
             };
             let all = sum.get_or_insert_with(Work::default);

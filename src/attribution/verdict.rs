@@ -15,7 +15,7 @@ use crate::attribution::account::{cause, effect, first_event, growth, victim, wh
 use crate::attribution::cause::{Class, InTheWay};
 use crate::attribution::charge::{Charge, Look};
 use crate::attribution::event::{EventGroup, Happening, ONBOARDED};
-use crate::attribution::finding::{CallsBasis, Evidence, Finding, Scope, Tail, Verdict};
+use crate::attribution::finding::{CallsBasis, Evidence, Finding, History, Scope, Tail, Verdict};
 use crate::attribution::growth::{Comparison, GrowthPart, Ledger};
 use crate::attribution::statistics::{FEWEST_BLOCKS, discoveries};
 use crate::attribution::tail::Slowest;
@@ -141,6 +141,16 @@ pub(super) fn findings(
         finding.rank = rank;
     }
     findings
+}
+
+/// Says how long a call took in execution before anybody watched, and after.
+fn history((before, after): (Work, Work)) -> History {
+    let per_call = |work: &Work| work.seconds / work.calls * 1e3;
+    History {
+        calls: before.calls,
+        execution_ms: per_call(&before),
+        execution_after_ms: per_call(&after),
+    }
 }
 
 /// Gives the seconds that a cause cost its victim: what it grew by, or all where that is not known.
@@ -326,6 +336,7 @@ impl Candidate<'_> {
                 blocks: comparison.blocks,
                 rows_per_call: per_call(|work| work.rows),
                 blocks_per_call: per_call(|work| work.blocks),
+                history: comparison.history.map(history),
                 log: None,
             },
             cause,

@@ -286,13 +286,20 @@ fn of_rows(parts: &mut Parts<'_>, rows: &[Minute], first_tick: Option<Timestamp>
     if minutes.is_empty() {
         return minutes;
     }
-    for PerMinute(cell) in parts.rows::<PerMinute<Charge>>() {
-        let begun = minutes.partition_point(|rolled| rolled.minute.at <= cell.at);
-        let last = begun.checked_sub(1).map(|place| &mut minutes[place]);
-        let holds = |Minute { at, until, .. }: Minute| cell.at == at || cell.at < until;
-        if let Some(rolled) = last.filter(|rolled| holds(rolled.minute)) {
-            rolled.cells.push(cell);
+    // Millions of cells say the same few words, and an hour's are read at once.
+    for hour in parts.hours::<PerMinute<Charge>>() {
+        for PerMinute(mut cell) in parts.of_hour::<PerMinute<Charge>>(hour) {
+            let begun = minutes.partition_point(|rolled| rolled.minute.at <= cell.at);
+            let last = begun.checked_sub(1).map(|place| &mut minutes[place]);
+            let holds = |Minute { at, until, .. }: Minute| cell.at == at || cell.at < until;
+            if let Some(rolled) = last.filter(|rolled| holds(rolled.minute)) {
+                cell.account.words().for_each(|word| parts.intern(word));
+                rolled.cells.push(cell);
+            }
         }
+    }
+    for rolled in &mut minutes {
+        rolled.cells.shrink_to_fit();
     }
     let mut before = Vec::new();
     for PerMinute(row) in parts.since_their_hour::<PerMinute<StatementCounters>>() {

@@ -141,13 +141,33 @@ fn accusation(finding: &Finding, diagnosis: &Diagnosis) -> String {
             duration(finding.db_seconds * 1e3)
         ),
         (None, Some((ms, range))) => format!(
-            "{lead} loses {ms} a call{range}{since}, {spent}; {sure}. There is no baseline, so by how much it grew is not known."
+            "{lead} loses {ms} a call{range}{since}, {spent}; {sure}. {}",
+            without_baseline(finding)
         ),
         (None, None) => format!(
             "{lead} lost {} of DB time{since}, {spent}; {sure}. No call was counted and there is no baseline, so the loss per call is not known.",
             duration(finding.db_seconds * 1e3)
         ),
     }
+}
+
+/// Says what is known of the time before, where nobody watched.
+fn without_baseline(finding: &Finding) -> String {
+    let unknown = "There is no baseline, so by how much it grew is not known.";
+    let Some(history) = finding.evidence.history else {
+        return unknown.to_owned();
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count"
+    )]
+    let calls = count(history.calls as u64);
+    format!(
+        "{unknown} In execution a call takes {}; before the watch it was {} on average over the {calls} calls that the server had counted.",
+        milliseconds(history.execution_after_ms),
+        milliseconds(history.execution_ms),
+    )
 }
 
 fn not_enough_data(finding: &Finding) -> String {

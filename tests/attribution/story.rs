@@ -172,6 +172,35 @@ fn a_guilty_one_that_was_always_there_is_named_without_growth() {
 }
 
 #[test]
+fn without_a_baseline_the_servers_own_past_is_told() {
+    let (mut recording, _) = world(vec![decision(), quiet_guilty(-30.0)], 60.0, 7).run();
+    let found = |recording: &pgjam::recording::Recording| {
+        let diagnosis = conclude(recording);
+        finding_about(&diagnosis, DECIDE, "sync-12")
+            .evidence
+            .history
+    };
+    assert_eq!(found(&recording), None);
+    // 50,000 calls of 0.4 ms before anybody watched.
+    for row in recording
+        .counters
+        .iter_mut()
+        .flat_map(|look| &mut look.rows)
+    {
+        row.calls = row.calls.map(|calls| calls + 50_000);
+        row.exec_ms += 20_000.0;
+    }
+    let history = found(&recording).unwrap();
+    // Those of the seconds before the first look are of the past too.
+    assert!((50_000.0..50_300.0).contains(&history.calls), "{history:?}");
+    assert!((0.4..0.45).contains(&history.execution_ms), "{history:?}");
+    assert!(history.execution_after_ms > 5.0, "{history:?}");
+    let report = pgjam::report::Report::new(conclude(&recording));
+    let told = &report.findings[0].sentence;
+    assert!(told.contains("before the watch it was 0.4"), "{told}");
+}
+
+#[test]
 fn more_work_of_ones_own_is_nobodys_doing() {
     let mut worker = system("decision", 4, -60.0, 60.0, &[runs(DECIDE, 20.0)]);
     worker.changes = Some((40.0, vec![runs(DECIDE, 60.0)]));
