@@ -138,7 +138,9 @@ impl<'a> Horizons<'a> {
         let counts = |row: &&Horizon| {
             // Who has no database holds back all of them.
             let here = row.database.is_none_or(|at| at == database);
-            here && window.contains(row.at) && self.is_somebodys(row)
+            // Whose snapshot was taken while an old transaction runs is as old as that for a moment.
+            let held = row.since.is_none_or(|since| row.at.since(since) >= HELD);
+            here && held && window.contains(row.at) && self.is_somebodys(row)
         };
         for row in self.recording.surroundings.horizons.iter().filter(counts) {
             looks.entry(row.at).or_default().push(row);
@@ -151,11 +153,8 @@ impl<'a> Horizons<'a> {
             .filter(|rows| oldest(rows).is_some_and(|row| identity(row) == identity(holder)));
         let others = last.iter().filter(|row| identity(row) != identity(holder));
         let next = others.map(|row| row.age).max().unwrap_or(0);
-        let held = holder
-            .since
-            .is_none_or(|since| holder.at.since(since) >= HELD);
         let mostly = 2 * same.count() > looks.len();
-        (mostly && held && holder.age >= AGE && holder.age >= OLDER * next).then_some(holder)
+        (mostly && holder.age >= AGE && holder.age >= OLDER * next).then_some(holder)
     }
 
     /// Tells whether a horizon has an owner: a vacuum's own holds back nobody.

@@ -155,3 +155,18 @@ fn a_vacuum_holds_back_nobody() {
     let diagnosis = conclude(&recording);
     assert_eq!(about(&diagnosis, READ).cause.class, "own-work");
 }
+
+#[test]
+fn who_took_a_snapshot_just_now_is_as_old_as_the_oldest_for_a_moment() {
+    let mut recording = recording(&CLEAR, 8);
+    let horizons = &mut recording.surroundings.horizons;
+    let passing = horizons.clone().into_iter().map(|horizon| Horizon {
+        pid: Some(Pid(1_000)),
+        owner: Some("intake".into()),
+        since: Some(horizon.at),
+        ..horizon
+    });
+    horizons.extend(passing.collect::<Vec<_>>());
+    let diagnosis = conclude(&recording);
+    assert_eq!(culprit(about(&diagnosis, READ)), Some("reporting"));
+}

@@ -82,7 +82,7 @@ pub(super) const ALL: &[Scenario] = &[
             CREATE TABLE pgjam_lab.report_run (n integer NOT NULL);
             ANALYZE pgjam_lab.job_state;",
         plays: Plays::Event(|| {
-            let decision = System::new("decision").rate(40.0, 6).runs(
+            let decision = System::new("decision").rate(120.0, 8).runs(
                 "waiting",
                 "SELECT count(*) FROM pgjam_lab.job_state WHERE state < 1",
                 &[],
