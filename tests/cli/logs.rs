@@ -55,7 +55,8 @@ fn play(server: &ThrowAway, is_over: &AtomicBool) {
             again("impatient", &|session| {
                 session.say("set lock_timeout = '90ms'");
                 session.say("update account set n = 8 where id = 1");
-                pause(200);
+                // Whoever gets the row as it is let go tries again while it is held for long yet.
+                pause(110);
             });
         });
         scope.spawn(|| again("there", &|session| in_order(session, [2, 3])));
