@@ -58,19 +58,6 @@ impl Window {
         Ok(Self { from, ..Self::ALL })
     }
 
-    /// Gives all of a recording, or, if that is too much to read at once, as much of its end as
-    /// is not, and how long that is.
-    ///
-    /// # Errors
-    ///
-    /// As [`Recording::open`](super::Recording::open).
-    pub fn fitting(folder: &Path) -> Result<(Self, Option<Span>), RecordingError> {
-        match size(folder, Self::ALL, MOST_ROWS)? {
-            Size::Fits => Ok((Self::ALL, None)),
-            Size::TooLarge { fits, .. } => Ok((Self::last(folder, fits)?, Some(fits))),
-        }
-    }
-
     /// Tells whether a time lies in it.
     #[must_use]
     pub const fn holds(self, at: Timestamp) -> bool {
