@@ -16,6 +16,11 @@ use rustix::process::{Pid as Process, Signal, kill_process};
 /// How long is recorded.
 const RECORDED: Duration = Duration::from_secs(12);
 
+const DAY: Span = Span::from_secs(24 * 3_600);
+
+/// At which time of the day the first round comes.
+const BEGINS: Span = Span::from_secs(22 * 3_600 + 600);
+
 /// How long a state may take to come about.
 const SOON: Duration = Duration::from_mins(1);
 
@@ -121,6 +126,16 @@ pub(crate) struct Round {
 }
 
 impl Round {
+    /// Gives the first one: at ten past ten in the evening, by the clock of the recording.
+    pub(crate) fn first(load: &Load) -> Self {
+        let of_day = load.begins().as_micros().rem_euclid(DAY.as_micros());
+        Self {
+            number: 0,
+            later: Span::from_micros(DAY.as_micros() - of_day + BEGINS.as_micros()),
+            slower: 1,
+        }
+    }
+
     /// Gives the round after it.
     pub(crate) fn next(self, load: &Load, slower: i64) -> Self {
         Self {

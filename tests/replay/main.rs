@@ -7,6 +7,8 @@
 //! - What is replayed was recorded: seconds of the county rollout in a jam, on a real server. Each
 //!   time round it is moved on by what it lasted; sessions, systems and statements come anew, as
 //!   after a deployment, so that nothing is bounded only because it has been there before.
+//! - It begins at ten past ten in the evening, whenever it is run: by the end of its second hour all
+//!   that the recorder ever merges, full hours and a day, has been merged once.
 //! - It goes the whole way of a tick in the daemon: into what is known of the server now, into the
 //!   books with their charges and sums, and on a thread of its own into the recording. That flushes,
 //!   seals, and merges the parts of hours that are over in the recorder's rhythm, by the recording's
@@ -30,8 +32,8 @@ use pgjam::time::Span;
 use load::{Load, Round};
 use recorder::Recorder;
 
-/// So many hours are replayed.
-const HOURS: usize = 24;
+/// So many hours are replayed: a second midnight, at which the day's sums are merged, is among them.
+const HOURS: usize = 26;
 
 /// What the second half of the day may take beyond the first two hours, in MiB: an allocator does not
 /// put the same rows into the same gaps, the more often it is tried the higher is the highest, and of
@@ -85,15 +87,11 @@ fn replay(load: &Load, slower: i64) -> Vec<f64> {
     let server = live.watch("replayed", Naming::default(), &to);
     server.connected(load.server());
 
-    let begun = load.begins();
+    let mut round = Round::first(load);
+    let begun = load.begins() + round.later;
     let mut peaks = Vec::new();
     let mut ticks = 0_u64;
     memory::forget_peak();
-    let mut round = Round {
-        number: 0,
-        later: Span::ZERO,
-        slower: 1,
-    };
     loop {
         for text in load.texts(round.number) {
             server.learned(&text);
