@@ -345,6 +345,10 @@ fn why_unfinished(session: &Session) -> &'static str {
     if !session.state.is_active() {
         return session.state.name();
     }
+    // In a circle, where nobody is a root.
+    if session.wait_event_type.as_deref() == Some("Lock") {
+        return "active (lock)";
+    }
     match Class::of_activity(session) {
         Class::OwnWork => "active",
         Class::Wal => "active (wal)",
@@ -364,6 +368,7 @@ pub(super) fn known_state(name: &str) -> &'static str {
         "active",
         "active (wal)",
         "active (io)",
+        "active (lock)",
         "active (lwlock)",
         "active (sync-replication)",
         "active (client)",

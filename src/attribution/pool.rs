@@ -15,7 +15,12 @@
 //! last part of the time between two looks all is seen, save what another statement of the session
 //! has overtaken since: with all of that time most of it where sessions pause, with a small part of it
 //! nearly all. The part is the largest whose sightings amount to the calls that the server counted in
-//! the window; where none does, nobody knows whose calls are whose. The shares of the systems are *estimated*.
+//! the window, so nearly that whose the rest are matters little to the residents; where none does,
+//! nobody knows by this whose calls are whose.
+//!
+//! Then a *companion* may tell: a statement that only residents run, so many to one of the pool's
+//! while they had that to themselves, as an `UPDATE` to its `COMMIT`. Its calls are counted.
+//! Either way the residents' calls are *estimated*.
 //!
 //! Nothing here does I/O or reads a clock, and nothing can fail.
 
@@ -23,6 +28,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::attribution::charge::{Charges, SystemId, VictimKey};
 use crate::attribution::event::EventGroup;
+use crate::attribution::statistics::{Block, Estimate, Ratio};
 use crate::attribution::window::{Cuts, Window};
 use crate::names::Statements;
 use crate::recording::Recording;
@@ -31,12 +37,17 @@ use crate::time::Span;
 
 /// Parts of the time between two looks, each half of the one before.
 const PARTS: usize = 4;
-/// Sightings stand for the calls that were counted where they amount to so much of them …
-const AMOUNT: [f64; 2] = [0.8, 1.25];
-/// … in each window, by at least so many, …
+/// Sightings stand for the calls that were counted where what they are off, if all of it were the
+/// residents', is no more than this of theirs …
+const OFF: f64 = 0.15;
+/// … in each window in which others run it too, by at least so many, …
 const SIGHTINGS: u32 = 100;
 /// … so many of them of residents.
 const OF_RESIDENTS: u32 = 30;
+/// A companion's calls are to the pool's as they were, give or take this much (95 %), …
+const AS_THEY_WERE: f64 = 0.1;
+/// … over at least so many before and after.
+const ENOUGH: f64 = 100.0;
 /// Who has so much of the time or the calls changes a mean.
 const MATTERS: f64 = 0.02;
 
@@ -58,6 +69,12 @@ type Begun = [u32; PARTS];
 
 /// The executions of a pool that were seen to begin: for each system by piece.
 type Sightings = BTreeMap<Option<SystemId>, BTreeMap<usize, Begun>>;
+
+/// A statement whose calls are counted, and who was seen to run it.
+struct Counted {
+    systems: BTreeSet<Option<SystemId>>,
+    calls: Vec<f64>,
+}
 
 /// What a pool did in a window.
 struct Within<'a> {
@@ -97,21 +114,32 @@ pub(super) fn residents(
     }
     let begun = sightings(recording, charges, cuts, system_of);
     let nothing = BTreeMap::new();
-    let mut residents = Vec::new();
-    for (pool, seen) in &begun {
-        let key = charges.victims.get(*pool);
+    let mut counted: BTreeMap<u32, Counted> = BTreeMap::new();
+    for (victim, seen) in &begun {
+        let key = charges.victims.get(*victim);
         let known = key.database.zip(key.statement);
         let calls = known.and_then(|(database, id)| cuts.calls(database, id, statements));
-        let (Some(calls), true) = (calls, seen.len() > 1) else {
+        let at_work = seconds.get(victim).unwrap_or(&nothing);
+        let systems = seen.keys().chain(at_work.keys()).copied().collect();
+        counted.extend(calls.map(|calls| (*victim, Counted { systems, calls })));
+    }
+    let mut residents = Vec::new();
+    for (pool, Counted { calls, .. }) in &counted {
+        let seen = &begun[pool];
+        if seen.len() < 2 {
             continue;
-        };
+        }
         let at_work = seconds.get(pool).unwrap_or(&nothing);
         for (place, group) in groups.iter().enumerate() {
             let (Some(before), Some(after)) = (&group.before, &group.after) else {
                 continue;
             };
-            let sides = [before, after].map(|window| Within::of(window, &calls, seen, at_work));
-            let found = told_apart(&sides, seen, &calls);
+            let sides = [before, after].map(|window| Within::of(window, calls, seen, at_work));
+            let found = differing(&sides).and_then(|systems| {
+                let theirs = told_apart(&systems, &sides, seen, calls)
+                    .or_else(|| by_companion(&systems, &sides, calls, counted.values()))?;
+                Some((systems, theirs))
+            });
             residents.extend(found.map(|(systems, calls)| Residents {
                 pool: *pool,
                 group: place,
@@ -203,38 +231,70 @@ impl<'a> Within<'a> {
         sum
     }
 
-    /// Tells whether the sightings in a part of the time between looks amount to the calls counted.
-    fn amounts(&self, part: usize) -> bool {
+    /// Tells whether nobody else had a part in it.
+    fn is_only_of(&self, residents: &BTreeSet<Option<SystemId>>) -> bool {
+        self.by_system
+            .keys()
+            .all(|system| residents.contains(system))
+    }
+
+    /// Sums what is known of the pieces.
+    fn known(&self, calls: &[f64]) -> f64 {
+        let pieces = calls.iter().enumerate();
+        let known = pieces.filter(|(piece, calls)| self.window.has(*piece) && calls.is_finite());
+        known.map(|(_, calls)| calls).sum()
+    }
+
+    /// Sets the calls of the pieces.
+    fn each_piece(&self, theirs: &mut [f64], of: impl Fn(usize) -> f64) {
+        for piece in self.window.blocks.iter().cloned().flatten() {
+            theirs[piece] = of(piece);
+        }
+    }
+
+    /// Tells whether the sightings in a part of the time between looks amount to the calls counted,
+    /// as far as that matters to some of the members.
+    fn amounts(&self, part: usize, theirs: u32) -> bool {
         let seen = self.sum(|_| true).begun[part];
-        let share = f64::from(seen << part) / self.calls;
-        seen >= SIGHTINGS && (AMOUNT[0]..=AMOUNT[1]).contains(&share)
+        let stands_for = |seen: u32| f64::from(seen) * f64::from(1_u32 << part);
+        let off = (stands_for(seen) - self.calls).abs();
+        seen >= SIGHTINGS && off <= OFF * stands_for(theirs)
     }
 }
 
-/// Gives the residents and their calls, where the members differ and it is known whose calls are whose.
-fn told_apart(
-    sides: &[Within<'_>; 2],
-    seen: &Sightings,
-    calls: &[f64],
-) -> Option<(BTreeSet<Option<SystemId>>, Vec<f64>)> {
-    let [before, after] = sides;
+/// Gives the residents, where the members differ.
+fn differing([before, after]: &[Within<'_>; 2]) -> Option<BTreeSet<Option<SystemId>>> {
     let both = before.by_system.keys().copied();
     let residents: BTreeSet<Option<SystemId>> = both
         .filter(|system| after.by_system.contains_key(system))
         .collect();
-    let is_resident = |system: Option<SystemId>| residents.contains(&system);
-    let differs = sides.iter().any(|side| {
-        let (all, rest) = (side.sum(|_| true), side.sum(|system| !is_resident(system)));
+    let differs = [before, after].into_iter().any(|side| {
+        let all = side.sum(|_| true);
+        let rest = side.sum(|system| !residents.contains(&system));
         rest.seconds > MATTERS * all.seconds
             || f64::from(rest.begun[0]) > MATTERS * f64::from(all.begun[0])
     });
-    if !differs {
-        return None;
-    }
+    differs.then_some(residents)
+}
+
+/// Gives the residents' calls in each piece by what was seen, where that tells whose calls are whose.
+fn told_apart(
+    residents: &BTreeSet<Option<SystemId>>,
+    sides: &[Within<'_>; 2],
+    seen: &Sightings,
+    calls: &[f64],
+) -> Option<Vec<f64>> {
+    let is_resident = |system: Option<SystemId>| residents.contains(&system);
     let mut theirs = vec![f64::NAN; calls.len()];
     for side in sides {
-        let enough = |part: usize| side.sum(is_resident).begun[part] >= OF_RESIDENTS;
-        let part = (0..PARTS).find(|&part| side.amounts(part) && enough(part))?;
+        if side.is_only_of(residents) {
+            side.each_piece(&mut theirs, |piece| calls[piece]);
+            continue;
+        }
+        let part = (0..PARTS).find(|&part| {
+            let theirs = side.sum(is_resident).begun[part];
+            theirs >= OF_RESIDENTS && side.amounts(part, theirs)
+        })?;
         let count = |piece: usize, of: &dyn Fn(Option<SystemId>) -> bool| {
             let systems = seen.iter().filter(|(system, _)| of(**system));
             let begun = systems.filter_map(|(_, pieces)| Some(pieces.get(&piece)?[part]));
@@ -242,20 +302,52 @@ fn told_apart(
         };
         let of_window = |of: &dyn Fn(Option<SystemId>) -> bool| f64::from(side.sum(of).begun[part]);
         let usual = of_window(&is_resident) / of_window(&|_| true);
-        for (piece, calls) in calls.iter().enumerate() {
-            if !side.window.has(piece) {
-                continue;
-            }
+        side.each_piece(&mut theirs, |piece| {
             let all = count(piece, &|_| true);
             let share = if all > 0.0 {
                 count(piece, &is_resident) / all
             } else {
                 usual
             };
-            theirs[piece] = calls * share;
-        }
+            calls[piece] * share
+        });
     }
-    Some((residents, theirs))
+    Some(theirs)
+}
+
+/// Gives the residents' calls in each piece by those of a companion, where there is one.
+fn by_companion<'a>(
+    residents: &BTreeSet<Option<SystemId>>,
+    [before, after]: &[Within<'_>; 2],
+    calls: &[f64],
+    counted: impl Iterator<Item = &'a Counted>,
+) -> Option<Vec<f64>> {
+    if !before.is_only_of(residents) {
+        return None;
+    }
+    let only_theirs = counted.filter(|other| other.systems.is_subset(residents));
+    let companion = |other: &'a Counted| {
+        let blocks = before.window.blocks.iter().map(|pieces| Block {
+            seconds: calls[pieces.clone()].iter().sum(),
+            per: other.calls[pieces.clone()].iter().sum(),
+        });
+        let ratio = Ratio::of(blocks.filter(|block| block.per.is_finite()))?;
+        let off = Estimate::of(ratio).half_width()? / ratio.value;
+        let sums = [before, after].map(|side| side.known(&other.calls));
+        let is_one = off <= AS_THEY_WERE && sums.iter().all(|sum| *sum >= ENOUGH);
+        is_one.then_some((off, ratio.value, other))
+    };
+    let (_, ratio, other) = only_theirs
+        .filter_map(companion)
+        .min_by(|a, b| a.0.total_cmp(&b.0))?;
+    // Of what all did no more is theirs than all of it.
+    if ratio * after.known(&other.calls) > (1.0 + AS_THEY_WERE) * after.calls {
+        return None;
+    }
+    let mut theirs = vec![f64::NAN; calls.len()];
+    before.each_piece(&mut theirs, |piece| calls[piece]);
+    after.each_piece(&mut theirs, |piece| ratio * other.calls[piece]);
+    Some(theirs)
 }
 
 fn add(sum: &mut Begun, more: &Begun) {

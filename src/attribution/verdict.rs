@@ -9,11 +9,12 @@
 //! no accusation.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::attribution::Book;
 use crate::attribution::account::{cause, effect, first_event, growth, victim, what_if};
 use crate::attribution::cause::{Class, InTheWay};
-use crate::attribution::charge::{Charge, Look};
+use crate::attribution::charge::{Charge, Look, SystemId};
 use crate::attribution::event::{EventGroup, Happening, ONBOARDED};
 use crate::attribution::finding::{CallsBasis, Evidence, Finding, History, Scope, Tail, Verdict};
 use crate::attribution::growth::{Comparison, GrowthPart, Ledger};
@@ -77,7 +78,7 @@ pub(super) fn findings(
     events: &[Happening],
     groups: &[EventGroup],
 ) -> Vec<Finding> {
-    let mut findings = Vec::new();
+    let mut ranked: Vec<(f64, Finding)> = Vec::new();
     let mut grown: BTreeSet<(u32, u32)> = BTreeSet::new();
     // What grew and what is simply lost are two families of tests. A loss that is told as
     // a growth is not told again.
@@ -115,19 +116,23 @@ pub(super) fn findings(
             if is_growth {
                 grown.extend(part.cells.iter().map(|(cell, _)| (victim, *cell)));
             }
-            findings.push(candidate.finding(book, ledger, holds, events, groups));
+            let finding = candidate.finding(book, ledger, holds, events, groups);
+            ranked.push((candidate.share_of_residents(book, events, groups), finding));
         }
     }
-    findings.sort_by(|a, b| {
+    ranked.sort_by(|(share_a, a), (share_b, b)| {
         // What is lost without a time before to hold it against is mostly what the newcomers lose
-        // themselves, however surely.
-        let order = |finding: &Finding| {
+        // themselves, however surely; and so is what mostly they lose of a statement's growth.
+        let order = |share: f64, finding: &Finding| {
             let accuses = finding.verdict.accuses();
-            (!accuses, finding.growth.is_none(), finding.verdict)
+            let is_newcomers = finding.growth.is_none() || share < 0.5;
+            (!accuses, is_newcomers, finding.verdict)
         };
-        order(a)
-            .cmp(&order(b))
-            .then(weight(b).total_cmp(&weight(a)))
+        let [weight_a, weight_b] =
+            [(share_a, a), (share_b, b)].map(|(share, it)| share * weight(it));
+        order(*share_a, a)
+            .cmp(&order(*share_b, b))
+            .then(weight_b.total_cmp(&weight_a))
             .then(a.scope.cmp(&b.scope))
             .then_with(|| {
                 (&a.victim, a.cause.class, &a.cause.table).cmp(&(
@@ -137,10 +142,16 @@ pub(super) fn findings(
                 ))
             })
     });
-    for (rank, finding) in (1..).zip(&mut findings) {
-        finding.rank = rank;
-    }
-    findings
+    let ranks = (1..).zip(ranked);
+    let findings = ranks.map(|(rank, (_, finding))| Finding { rank, ..finding });
+    findings.collect()
+}
+
+/// Lists the systems that arrived in a group of events.
+fn arrivals<'a>(events: &'a [Happening], group: &EventGroup) -> impl Iterator<Item = &'a Arc<str>> {
+    let members = group.members.iter().map(|&member| &events[member]);
+    let arrived = members.filter(|event| event.kind == ONBOARDED);
+    arrived.map(|event| &event.label)
 }
 
 /// Says how long a call took in execution before anybody watched, and after.
@@ -203,6 +214,29 @@ impl Candidate<'_> {
             && self.ticks() >= MATERIAL_TICKS
     }
 
+    /// Tells how much of what was lost to it was lost by others than those who arrived then.
+    fn share_of_residents(
+        &self,
+        book: &Book<'_>,
+        events: &[Happening],
+        groups: &[EventGroup],
+    ) -> f64 {
+        let Some(group) = self.compared.group.map(|group| &groups[group]) else {
+            return 1.0;
+        };
+        let newcomers: Vec<SystemId> = arrivals(events, group)
+            .filter_map(|label| book.charges.systems.find(label))
+            .collect();
+        let is_newcomer = |charge: &&&Charge| {
+            let system = charge.system;
+            system.is_some_and(|system| newcomers.contains(&system))
+        };
+        let all: f64 = self.charges.iter().map(|charge| charge.seconds).sum();
+        let theirs = self.charges.iter().filter(is_newcomer);
+        let theirs: f64 = theirs.map(|charge| charge.seconds).sum();
+        if all > 0.0 { 1.0 - theirs / all } else { 1.0 }
+    }
+
     /// Tells whether it needs no test of whether it is there, only an interval of how much it is: waits
     /// that were seen, of a loss, or for who was not there before. Who asks many questions finds
     /// differences by chance; that one waited for a newcomer does not come about by chance.
@@ -218,10 +252,7 @@ impl Candidate<'_> {
         let Some(group) = group else {
             return true;
         };
-        let came = |system: &str| {
-            let mut members = group.members.iter().map(|&member| &events[member]);
-            members.any(|event| event.kind == ONBOARDED && *event.label == *system)
-        };
+        let came = |system: &str| arrivals(events, group).any(|label| **label == *system);
         let mut grown = self.part.cells.iter().filter(|(_, growth)| *growth > 0.0);
         grown.all(|(cell, _)| match book.charges.cells.get(*cell).blocker {
             InTheWay::System(system) => book.system(system).is_some_and(|name| came(&name)),

@@ -32,7 +32,7 @@ impl<'a> WaitGraph<'a> {
             snapshot_waits: HashMap::new(),
             targets: Vec::new(),
             blame: Vec::new(),
-            cyclic: HashSet::new(),
+            circles: HashMap::new(),
             reach: OnceCell::new(),
         };
         for lock in &snapshot.locks {
@@ -50,12 +50,8 @@ impl<'a> WaitGraph<'a> {
             graph.leave_queues(&order);
             order = kosaraju_scc(&graph.graph);
         }
-        graph.blame = blame::divide(&graph.graph, &order);
-        graph.cyclic = order
-            .into_iter()
-            .filter(|members| members.len() > 1)
-            .flatten()
-            .collect();
+        graph.circles = blame::circles(&order);
+        graph.blame = blame::divide(&graph.graph, &order, &graph.circles);
         graph
     }
 

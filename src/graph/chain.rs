@@ -105,7 +105,7 @@ impl WaitGraph<'_> {
                 }
                 let way = self.way(node, end);
                 let (root, (held, table)) = if dead {
-                    (self.blame(end)[0].0, self.held_in_cycle(end, &mut object))
+                    (self.circle(end)[0], self.held_in_cycle(end, &mut object))
                 } else {
                     (end, object(way.last().copied().unwrap_or(node)))
                 };
@@ -152,11 +152,7 @@ impl WaitGraph<'_> {
     ) -> Chain {
         let table = gathered.table.as_ref();
         let party = |&node: &NodeIndex| self.party_view(node);
-        let cycle: Vec<NodeIndex> = if self.is_in_cycle(root) {
-            self.blame(root).iter().map(|&(node, _)| node).collect()
-        } else {
-            Vec::new()
-        };
+        let cycle = self.circle(root);
         let most = |(node, count): &(&NodeIndex, &usize)| (**count, std::cmp::Reverse(**node));
         let gate = gathered
             .gates
@@ -174,7 +170,7 @@ impl WaitGraph<'_> {
         let mut amplifiers: Vec<Party> = gathered.amplifiers.iter().map(party).collect();
         amplifiers.sort();
         Chain {
-            signature: self.signature(root, &cycle, held, gate, words),
+            signature: self.signature(root, cycle, held, gate, words),
             root: cycle.is_empty().then(|| self.party_view(root)),
             cycle: members,
             object: held.to_owned(),
@@ -256,7 +252,7 @@ impl WaitGraph<'_> {
         object: &mut impl FnMut(NodeIndex) -> Object,
     ) -> Object {
         let mut held: BTreeMap<Arc<str>, Option<Table>> = BTreeMap::new();
-        for &(node, _) in self.blame(member).iter() {
+        for &node in self.circle(member) {
             let (words, table) = object(node);
             held.entry(words).or_insert(table);
         }

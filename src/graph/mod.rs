@@ -116,7 +116,7 @@ pub struct WaitGraph<'a> {
     targets: Vec<Contended<'a>>,
     blame: Vec<Blame>,
     /// Those whose wait leads back to themselves.
-    cyclic: HashSet<NodeIndex>,
+    circles: blame::Circles,
     /// Every edge there is, drawn when first asked for.
     reach: OnceCell<Reach>,
 }
@@ -209,7 +209,8 @@ impl<'a> WaitGraph<'a> {
     ///
     /// Where a wait has several blockers it divides evenly, since the server does not
     /// say which of them will be the last to let go. What enters a cycle stays with
-    /// the backends in it. A root carries all of its own. The shares sum to 1.
+    /// the backends in it, and the wait of one of them with the others. A root carries all of
+    /// its own. The shares sum to 1.
     #[must_use]
     pub fn blame(&self, node: NodeIndex) -> &Blame {
         &self.blame[node.index()]
@@ -235,7 +236,12 @@ impl<'a> WaitGraph<'a> {
     /// [`cycles`](Self::cycles) has those too that lead through unsure places in queues.
     #[must_use]
     pub fn is_in_cycle(&self, node: NodeIndex) -> bool {
-        self.cyclic.contains(&node)
+        self.circles.contains_key(&node)
+    }
+
+    /// Lists those of the circle that a node is in, itself among them, in one order for all of them.
+    fn circle(&self, node: NodeIndex) -> &[NodeIndex] {
+        self.circles.get(&node).map_or(&[], |members| members)
     }
 
     /// Finds the last waiter on the way from a node to one of its roots: the node itself

@@ -243,7 +243,7 @@ fn who_holds_a_conflicting_lock_goes_ahead_in_the_queue() {
 }
 
 #[test]
-fn a_deadlock_keeps_its_time_to_itself() {
+fn a_deadlock_keeps_its_time_to_itself_and_nobody_is_in_their_own_way() {
     let locks = vec![
         holds(1, xid(1), Exclusive),
         holds(2, xid(2), Exclusive),
@@ -254,7 +254,7 @@ fn a_deadlock_keeps_its_time_to_itself() {
     check(
         &snapshot(locks),
         &["1 => 2", "2 => 1", "3 => 1"],
-        &["1: 1=0.50 2=0.50", "2: 1=0.50 2=0.50", "3: 1=0.50 2=0.50"],
+        &["1: 2=1.00", "2: 1=1.00", "3: 1=0.50 2=0.50"],
     );
 }
 
