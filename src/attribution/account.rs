@@ -6,7 +6,7 @@ use crate::attribution::Book;
 use crate::attribution::apportion::Apportioned;
 use crate::attribution::cause::{Class, InTheWay};
 use crate::attribution::charge::{Charge, SystemId, tally};
-use crate::attribution::event::{EventGroup, Happening, ONBOARDED};
+use crate::attribution::event::{EventGroup, Happening};
 use crate::attribution::finding::{
     Amplifier, Blocker, Cause, CauseLock, EventEffect, Growth, Part, Share, Split, Victim, WhatIf,
 };
@@ -198,11 +198,11 @@ fn class(part: &GrowthPart) -> Class {
     }
 }
 
-/// Finds a system's arrival among the events of a group; of a loss, which is held against no time
+/// Finds a system's arrival, or its step to more, among the events of a group; of a loss, which is held against no time
 /// before, among all of the watch.
 fn arrival(system: &str, events: &[Happening], group: Option<&EventGroup>) -> Option<String> {
     let arrived =
-        |&member: &usize| events[member].kind == ONBOARDED && *events[member].label == *system;
+        |&member: &usize| events[member].is_of_a_system() && *events[member].label == *system;
     let member = match group {
         Some(group) => group.members.iter().copied().find(arrived),
         None => (0..events.len()).find(arrived),

@@ -1,10 +1,10 @@
-//! What each arrival did to the others.
+//! What each system did to the others that arrived, or began to do much more.
 
 use crate::attribution::Book;
 use crate::attribution::account::event_id;
 use crate::attribution::cause::InTheWay;
 use crate::attribution::charge::SystemId;
-use crate::attribution::event::{EventGroup, Happening, ONBOARDED};
+use crate::attribution::event::{EventGroup, Happening};
 use crate::attribution::finding::{Effect, Event, Finding, Scope, Verdict};
 use crate::attribution::window::Window;
 use crate::time::{Rfc3339, Span};
@@ -36,7 +36,7 @@ pub(super) fn events(
         let system = book.charges.systems.find(&event.label);
         Event {
             effect: after
-                .filter(|_| event.kind == ONBOARDED)
+                .filter(|_| event.is_of_a_system())
                 .map(|after| effect(book, &id, (&event.label, system), after, findings)),
             id,
             kind: event.kind,
@@ -48,6 +48,7 @@ pub(super) fn events(
                 "detected"
             },
             group: group.map(|group| format!("g{}", group + 1)),
+            calls_per_second: event.rates,
         }
     };
     happenings.iter().enumerate().map(view).collect()

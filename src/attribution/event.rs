@@ -1,4 +1,4 @@
-//! What happened while we watched: systems that began to write, and what was declared.
+//! What happened while we watched: systems that began to write, or do much more, and what was declared.
 //!
 //! A system is onboarded when its first connection is younger than the watch and it
 //! writes. Reconnecting is not an onboarding: a system seen before stays known, and one
@@ -22,7 +22,7 @@ use crate::time::{Span, Timestamp};
 pub(super) const ONBOARDED: &str = Event::ONBOARDED;
 
 /// Events closer than this cannot be told apart by time.
-const APART: Span = Span::from_secs(10);
+pub(super) const APART: Span = Span::from_secs(10);
 /// What a new system needs to come up to its pace.
 const SETTLE: Span = Span::from_secs(1);
 /// A first write so soon after the connection dates the onboarding by the connection: a
@@ -36,6 +36,15 @@ pub(super) struct Happening {
     pub(super) kind: &'static str,
     pub(super) label: Arc<str>,
     pub(super) declared: bool,
+    /// The calls a second before and after, where they stepped up.
+    pub(super) rates: Option<[f64; 2]>,
+}
+
+impl Happening {
+    /// Tells whether it is something that a system began to do.
+    pub(super) fn is_of_a_system(&self) -> bool {
+        [ONBOARDED, Event::RATE].contains(&self.kind)
+    }
 }
 
 /// Events that time alone cannot tell apart, and the windows around them.
@@ -151,6 +160,7 @@ pub(super) fn happenings(
             kind: ONBOARDED,
             label,
             declared: false,
+            rates: None,
         })
     });
     let declared = recording.declared.iter().map(|declared| Happening {
@@ -158,6 +168,7 @@ pub(super) fn happenings(
         kind: "declared",
         label: Arc::clone(&declared.label),
         declared: true,
+        rates: None,
     });
     let told = recording.events.iter().filter(|event| {
         &*event.kind == ONBOARDED && event.at > start && known.contains(&event.label)
@@ -167,6 +178,7 @@ pub(super) fn happenings(
         kind: ONBOARDED,
         label: Arc::clone(&event.label),
         declared: false,
+        rates: None,
     });
     let mut all: Vec<Happening> = onboarded.chain(told).chain(declared).collect();
     all.sort_by(|a, b| (a.at, &a.label).cmp(&(b.at, &b.label)));

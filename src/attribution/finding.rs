@@ -3,6 +3,7 @@
 //! Nothing here is worded for people; sentences and advice are the report's.
 //! What does not apply is `None`, which serialises as `null`, never absent.
 
+mod event;
 mod history;
 mod tail;
 
@@ -16,6 +17,7 @@ use crate::log::{Logged, LoggedEvidence};
 use crate::pg::Version;
 use crate::time::Rfc3339;
 
+pub use self::event::{Effect, Event};
 pub use self::history::History;
 pub use self::tail::{NotTold, Quantiles, Tail, TailBasis};
 
@@ -112,36 +114,6 @@ pub struct Now {
     pub blocked_systems: usize,
     /// The longest of those waits; null without one.
     pub longest_wait_ms: Option<f64>,
-}
-
-/// Something that happened.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Event {
-    /// `e1`, `e2`, … in order of time.
-    pub id: String,
-    /// `system-onboarded`, `declared`, `statistics-reset`, `server-restarted`.
-    pub kind: &'static str,
-    /// The system, or the declarer's words.
-    pub label: String,
-    /// When.
-    pub at: Rfc3339,
-    /// `detected` or `declared`.
-    pub source: &'static str,
-    /// The group it belongs to, `g1`, `g2`, …; null for what cannot raise latency.
-    pub group: Option<String>,
-    /// What it did to the heaviest victim; null where nothing can be said.
-    pub effect: Option<Effect>,
-}
-
-/// What one event's system did to others, through waits whose root it was.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Effect {
-    /// Whether it did anything.
-    pub verdict: Verdict,
-    /// Seconds of others' DB time charged to it after it arrived.
-    pub db_seconds: f64,
-    /// Share of all lock-wait seconds of others in that window, 0 to 1.
-    pub share_of_waits: f64,
 }
 
 /// Events that arrived too close together to be told apart by time.

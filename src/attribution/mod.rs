@@ -33,6 +33,7 @@ mod quantile;
 mod rollup;
 mod series;
 mod statistics;
+mod step;
 mod tail;
 mod timed;
 mod usage;
@@ -129,15 +130,16 @@ pub fn diagnose_in_words(
     let more_episodes = episodes.len().saturating_sub(EPISODES);
     episodes.truncate(EPISODES);
     let cuts = Cuts::of(recording, &charges.looks);
-    let events = event::happenings(recording, naming, &names, statements);
-    let groups = match (charges.looks.first(), charges.looks.last()) {
-        (Some(first), Some(last)) => event::groups(&events, &cuts, first.at, last.until),
-        _ => Vec::new(),
-    };
     let system_of = |session: &Session| charges.systems.find(&naming.name(session, &names)?);
     let usage = Usage::of(recording);
     let counted = (&usage, statements);
     let mut ledger = Ledger::of(recording, &charges, &cuts, counted, system_of);
+    let events = event::happenings(recording, naming, &names, statements);
+    let events = step::with_steps(events, &ledger);
+    let groups = match (charges.looks.first(), charges.looks.last()) {
+        (Some(first), Some(last)) => event::groups(&events, &cuts, first.at, last.until),
+        _ => Vec::new(),
+    };
     let around = (&cuts, &groups[..]);
     ledger.tell_apart(pool::residents(
         recording, &charges, around, statements, system_of,

@@ -128,7 +128,7 @@ impl Cuts {
         self.at[piece + 1].since(self.at[piece]).as_secs_f64()
     }
 
-    /// Gives the start of a piece.
+    /// Gives the start of a piece, or with their number the end of the last.
     pub(super) fn start(&self, piece: usize) -> Timestamp {
         self.at[piece]
     }

@@ -40,6 +40,13 @@ fn parts(reference: f64, ms: f64) -> (String, &'static str) {
     (number, unit)
 }
 
+/// Says how many a second: `4.0`, `120`.
+#[must_use]
+pub fn rate(per_second: f64) -> String {
+    let decimals = usize::from(per_second < 99.95);
+    format!("{per_second:.decimals$}")
+}
+
 /// Says a share of 0 to 1 as a percentage, keeping `under 1 %` and `over 99 %` apart from 0 and 100.
 #[must_use]
 pub fn percent(share: f64) -> String {

@@ -254,6 +254,7 @@ fn onboarding(n: usize, label: &str, seconds: f64, group: &str, effect: Effect) 
         at: at(seconds),
         source: "detected",
         group: Some(group.to_owned()),
+        calls_per_second: None,
         effect: Some(effect),
     }
 }

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use super::figures::{count, duration, interval, milliseconds, percent, plural};
 use super::line::{Ink, Line, Style, column, heading, paragraph, right};
 use super::naming::{blocker_name, statement_name};
-use super::words::list;
+use super::words::{list, went_from};
 use super::{Report, Worded, episodes, logged, slowest, tree};
 use crate::attribution::finding::{
     Cause, Diagnosis, Event, EventEffect, Scope, Split, Verdict, Victim,
@@ -379,6 +379,7 @@ fn accuses_nobody(event: &Event) -> Option<Verdict> {
 fn one_event(page: &mut String, style: Style, event: &Event) {
     let what = match event.kind {
         "system-onboarded" => format!("{} began to write", event.label),
+        "system-rate" => went_from(event),
         "statistics-reset" => "the statistics were reset".to_owned(),
         "server-restarted" => "the server was restarted".to_owned(),
         _ => format!("{} ({})", event.label, event.source),

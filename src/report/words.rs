@@ -5,7 +5,7 @@
 //! inconclusive finding accuses nobody.
 
 use super::Worded;
-use super::figures::{count, duration, interval, milliseconds, percent, plural};
+use super::figures::{count, duration, interval, milliseconds, percent, plural, rate};
 use super::line::{escape, fit};
 use super::naming::{blocker_name, statement_name};
 use super::spent::{class_words, spent};
@@ -277,12 +277,18 @@ fn since(finding: &Finding, diagnosis: &Diagnosis) -> String {
         .iter()
         .find(|group| group.events.len() > 1 && group.events.contains(&event.id));
     match group {
-        Some(group) => format!(
-            ", since {} began to write between {} and {} UTC",
-            plural(group.events.len(), "system"),
-            group.from.0.to_clock(),
-            group.to.0.to_clock()
-        ),
+        Some(group) => {
+            let (from, to) = (group.from.0.to_clock(), group.to.0.to_clock());
+            let of_group = |event: &&Event| group.events.contains(&event.id);
+            let mut events = diagnosis.events.iter().filter(of_group);
+            if events.all(|event| event.kind == "system-onboarded") {
+                let systems = plural(group.events.len(), "system");
+                format!(", since {systems} began to write between {from} and {to} UTC")
+            } else {
+                let events = plural(group.events.len(), "event");
+                format!(", since {events} between {from} and {to} UTC")
+            }
+        }
         None => format!(", since {}", happened(event)),
     }
 }
@@ -292,10 +298,18 @@ fn happened(event: &Event) -> String {
     let at = event.at.0.to_clock();
     match event.kind {
         "system-onboarded" => format!("{} began to write at {at} UTC", name(&event.label)),
+        "system-rate" => format!("{} at {at} UTC", went_from(event)),
         "statistics-reset" => format!("the statistics were reset at {at} UTC"),
         "server-restarted" => format!("the server was restarted at {at} UTC"),
         _ => format!("\"{}\" at {at} UTC", name(&event.label)),
     }
+}
+
+/// Says how many calls a second a system made before and after.
+pub(crate) fn went_from(event: &Event) -> String {
+    let [before, after] = event.calls_per_second.unwrap_or_default().map(rate);
+    let system = name(&event.label);
+    format!("{system} went from {before} to {after} calls a second")
 }
 
 /// Says how sure that is, without jargon.

@@ -14,6 +14,7 @@ mod real;
 mod rollup;
 
 mod simulator;
+mod step;
 mod story;
 mod tails;
 mod traps;

@@ -73,6 +73,7 @@ pub(super) fn marks(diagnosis: &Diagnosis) -> Vec<Mark> {
 pub(crate) fn says(event: &Event) -> String {
     match event.kind {
         "system-onboarded" => format!("{} onboards", event.label),
+        "system-rate" => format!("{} does more", event.label),
         "declared" => event.label.clone(),
         kind if event.label.is_empty() => kind.replace('-', " "),
         kind => format!("{}: {}", kind.replace('-', " "), event.label),
