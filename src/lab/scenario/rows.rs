@@ -159,6 +159,59 @@ pub(super) const ALL: &[Scenario] = &[
         ..Scenario::LOCK
     },
     Scenario {
+        name: "multixact-members",
+        about: "import arrives with transactions of 150 ms that file cases, several at once for one \
+                agency, and whoever locks the agency for update waits for each of them in turn",
+        truth: one(
+            ("registry", "lock"),
+            &[row_lock("pgjam_lab.agency", "import")],
+        ),
+        tables: "CREATE TABLE pgjam_lab.agency (
+                id integer PRIMARY KEY, seen bigint NOT NULL DEFAULT 0
+            ) WITH (fillfactor = 10);
+            INSERT INTO pgjam_lab.agency SELECT generate_series(1, 3);
+            CREATE TABLE pgjam_lab.intake_case (
+                id bigint GENERATED ALWAYS AS IDENTITY,
+                agency_id integer NOT NULL REFERENCES pgjam_lab.agency,
+                source text
+            );
+            ANALYZE pgjam_lab.agency;",
+        plays: Plays::Event(|| {
+            let intake = System::new("intake")
+                .rate(30.0, 6)
+                .draws(Draw::Between(1, 3))
+                .runs(
+                    "case",
+                    "INSERT INTO pgjam_lab.intake_case (agency_id) VALUES ($1)",
+                    &[0],
+                );
+            let registry = System::new("registry")
+                .rate(8.0, 6)
+                .draws(Draw::Between(1, 3))
+                .runs(
+                    "lock",
+                    "SELECT seen FROM pgjam_lab.agency WHERE id = $1 FOR UPDATE",
+                    &[0],
+                )
+                .runs(
+                    "seen",
+                    "UPDATE pgjam_lab.agency SET seen = seen + 1 WHERE id = $1",
+                    &[0],
+                );
+            let import = System::new("import")
+                .again_after(ms(150), 4)
+                .draws(Draw::Between(1, 3))
+                .runs(
+                    "cases",
+                    "INSERT INTO pgjam_lab.intake_case (agency_id, source) \
+                     SELECT $1, 'import' FROM generate_series(1, 20)",
+                    &[0],
+                );
+            vec![intake, registry, import.stays_away(ms(150)).at_event()]
+        }),
+        ..Scenario::LOCK
+    },
+    Scenario {
         name: "permission-fan-out",
         about: "admin arrives and rewrites the permissions of whole groups, which decisions lock \
                 as they look them up",
