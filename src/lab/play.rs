@@ -41,6 +41,8 @@ pub(super) struct Plan {
     pub(super) systems: Vec<System>,
     /// What is made in the schema.
     pub(super) tables: String,
+    /// A database that is made with the same schema, and goes with the server.
+    pub(super) other_database: Option<&'static str>,
     /// Leave the schema `pgjam_lab` in place at the end.
     pub(super) keep_schema: bool,
 }
@@ -74,6 +76,10 @@ impl Plan {
         let mut config = target.clone();
         config.connect_timeout(Duration::from_secs(10));
         schema::make(&config, &self.tables)?;
+        if let Some(name) = self.other_database {
+            schema::make_database(&config, name)?;
+            schema::make(config.clone().dbname(name), &self.tables)?;
+        }
         let shared = Arc::new(Shared {
             plan: self,
             config,
@@ -354,6 +360,9 @@ impl Shared {
             config.application_name(system.application.unwrap_or(&system.name));
             if let Some(role) = system.role {
                 config.user(role);
+            }
+            if let Some(database) = system.database {
+                config.dbname(database);
             }
             let worker = Worker {
                 system,

@@ -139,6 +139,7 @@ impl Rollout {
             seed: self.seed,
             phases: self.phases.list(),
             systems,
+            other_database: None,
             tables: format!(
                 "{TABLES} INSERT INTO pgjam_lab.state_counter (counter_id) \
                  SELECT generate_series(1, {counters});"

@@ -42,6 +42,13 @@ pub(super) fn make(config: &Config, tables: &str) -> Result<(), LabError> {
         .map_err(LabError::postgres("make the schema pgjam_lab"))
 }
 
+/// Makes a database.
+pub(super) fn make_database(config: &Config, name: &str) -> Result<(), LabError> {
+    connect(config)?
+        .batch_execute(&format!("CREATE DATABASE {name}"))
+        .map_err(LabError::postgres(format!("make the database {name}")))
+}
+
 /// Drops the schema with all that is in it.
 pub(super) fn remove(config: &Config) -> Result<(), LabError> {
     connect(config)?

@@ -30,6 +30,8 @@ pub(super) struct System {
     pub(super) application: Option<&'static str>,
     /// The role that it logs in as.
     pub(super) role: Option<&'static str>,
+    /// The database that it works in, where that is not everybody's.
+    pub(super) database: Option<&'static str>,
     /// What a connection says first.
     pub(super) setup: &'static str,
     /// How often a transaction that the server gave up is tried again, at once.
@@ -86,6 +88,7 @@ impl System {
             together: true,
             application: None,
             role: None,
+            database: None,
             setup: "",
             retries: 0,
         }
@@ -130,6 +133,12 @@ impl System {
     /// Logs in as a role and does not name itself.
     pub(super) fn under_role(mut self, role: &'static str) -> Self {
         (self.role, self.application) = (Some(role), Some(""));
+        self
+    }
+
+    /// Works in another database than the others.
+    pub(super) fn works_in(mut self, database: &'static str) -> Self {
+        self.database = Some(database);
         self
     }
 

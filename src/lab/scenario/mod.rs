@@ -9,6 +9,7 @@
 //!   clients timed shows whether it came about ([`Truth::victim`]).
 //! - A scenario without causes is one in which nobody may be accused.
 
+mod elsewhere;
 mod group;
 mod held;
 mod locks;
@@ -54,6 +55,8 @@ pub struct Scenario {
     pub settings: &'static [(&'static str, &'static str)],
     /// Roles that log in.
     roles: &'static [&'static str],
+    /// Another database, which has the same tables.
+    other_database: Option<&'static str>,
     /// What is made in the schema.
     tables: &'static str,
     /// Who takes part.
@@ -150,6 +153,7 @@ impl Scenario {
         all.extend_from_slice(queues::ALL);
         all.extend_from_slice(tables::ALL);
         all.extend_from_slice(locks::ALL);
+        all.extend_from_slice(elsewhere::ALL);
         all.extend_from_slice(resources::ALL);
         all.extend_from_slice(quiet::ALL);
         all
@@ -170,7 +174,7 @@ impl Scenario {
     /// Tells whether it needs a server that is made for it.
     #[must_use]
     pub const fn needs_own_server(&self) -> bool {
-        !self.settings.is_empty() || !self.roles.is_empty()
+        !self.settings.is_empty() || !self.roles.is_empty() || self.other_database.is_some()
     }
 
     /// Makes the schema in the database that `target` names and starts the systems; `scale`
@@ -203,6 +207,7 @@ impl Scenario {
                 ],
                 systems: self.in_order(systems()),
                 tables: self.all_tables(),
+                other_database: self.other_database,
                 keep_schema,
             },
         };
@@ -266,6 +271,7 @@ impl Scenario {
         system_by: "",
         settings: &[],
         roles: &[],
+        other_database: None,
         tables: "",
         plays: Plays::Event(Vec::new),
     };
