@@ -17,6 +17,7 @@ mod queues;
 mod quiet;
 mod resources;
 mod rows;
+mod several;
 mod tables;
 
 use std::fmt::Write as _;
@@ -153,6 +154,7 @@ impl Scenario {
         all.extend_from_slice(queues::ALL);
         all.extend_from_slice(tables::ALL);
         all.extend_from_slice(locks::ALL);
+        all.extend_from_slice(several::ALL);
         all.extend_from_slice(elsewhere::ALL);
         all.extend_from_slice(resources::ALL);
         all.extend_from_slice(quiet::ALL);

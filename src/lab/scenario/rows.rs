@@ -2,11 +2,10 @@
 
 use super::super::workload::{Draw, System};
 use super::{
-    COUNTERS, LEDGER, Plays, Scenario, Table, booking, decision, held, minds_its_own, ms, one,
-    row_lock,
+    COUNTERS, LEDGER, Plays, Scenario, booking, decision, minds_its_own, ms, one, row_lock,
 };
 
-const COUNTER: &str = "pgjam_lab.counter";
+pub(super) const COUNTER: &str = "pgjam_lab.counter";
 const UPDATE_COUNTER: &str = "UPDATE pgjam_lab.counter SET synced = synced + 1 WHERE id = $1";
 
 pub(super) const ALL: &[Scenario] = &[
@@ -318,44 +317,10 @@ pub(super) const ALL: &[Scenario] = &[
         }),
         ..Scenario::LOCK
     },
-    Scenario {
-        name: "two-causes",
-        about: "sync arrives and holds counters, closing arrives and locks the ledger: each slows \
-                somebody else down",
-        truth: one(
-            ("decision", "counter"),
-            &[
-                row_lock(COUNTER, "sync"),
-                held("relation-lock", Table::Is("pgjam_lab.ledger"), "closing"),
-            ],
-        ),
-        tables: TWO,
-        plays: Plays::Event(|| {
-            let closing = System::new("closing").again_after(ms(900), 1).runs(
-                "close",
-                "LOCK TABLE pgjam_lab.ledger IN SHARE ROW EXCLUSIVE MODE",
-                &[],
-            );
-            let sync = holds("sync", 16.0, ms(40)).at_event();
-            let closing = closing.stays_away(ms(250)).arrives(1, ms(500));
-            vec![decision(), booking(), sync, closing]
-        }),
-        ..Scenario::LOCK
-    },
 ];
 
-/// Two tables that have nothing to do with each other.
-const TWO: &str = "CREATE TABLE pgjam_lab.counter (
-    id integer PRIMARY KEY, decided bigint NOT NULL DEFAULT 0, synced bigint NOT NULL DEFAULT 0
-) WITH (fillfactor = 10);
-INSERT INTO pgjam_lab.counter SELECT generate_series(1, 5);
-CREATE TABLE pgjam_lab.ledger (id integer PRIMARY KEY, amount bigint NOT NULL DEFAULT 0)
-    WITH (fillfactor = 50);
-INSERT INTO pgjam_lab.ledger SELECT generate_series(1, 5000);
-ANALYZE pgjam_lab.counter, pgjam_lab.ledger;";
-
 /// Writes a counter and is then away.
-fn holds(name: &str, rate: f64, call: std::time::Duration) -> System {
+pub(super) fn holds(name: &str, rate: f64, call: std::time::Duration) -> System {
     System::new(name)
         .rate(rate, 4)
         .draws(Draw::Between(1, 5))
