@@ -264,7 +264,7 @@ impl Shared {
             .map(|(nth, system)| {
                 // Any odd constant keeps the streams of neighbouring seeds apart.
                 let seed = self.plan.seed ^ 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(nth);
-                Mutex::new(Arrivals::new(seed, system))
+                Mutex::new(Arrivals::new(seed, system, self.plan.begins(1)))
             })
             .collect();
         let played = thread::scope(|scope| {

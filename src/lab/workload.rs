@@ -22,6 +22,8 @@ pub(super) struct System {
     pub(super) delay: Duration,
     pub(super) connections: u32,
     pub(super) pace: Pace,
+    /// From the second phase on it comes so many times as often as its pace says.
+    pub(super) speeds_up: f64,
     pub(super) draws: Vec<Draw>,
     pub(super) steps: Vec<Step>,
     /// The steps are one transaction; otherwise each is on its own.
@@ -83,6 +85,7 @@ impl System {
             delay: Duration::ZERO,
             connections: 1,
             pace: Pace::Open(1.0),
+            speeds_up: 1.0,
             draws: Vec::new(),
             steps: Vec::new(),
             together: true,
@@ -97,6 +100,12 @@ impl System {
     /// Comes so many times a second.
     pub(super) fn rate(mut self, rate: f64, connections: u32) -> Self {
         (self.pace, self.connections) = (Pace::Open(rate), connections);
+        self
+    }
+
+    /// Comes so many times as often from the second phase on, over the same connections.
+    pub(super) fn speeds_up(mut self, factor: f64) -> Self {
+        self.speeds_up = factor;
         self
     }
 
@@ -220,16 +229,22 @@ pub(super) struct Arrival {
 pub(super) struct Arrivals {
     rng: StdRng,
     pace: Pace,
+    /// So long after the stream began it comes so many times as often.
+    step: (Duration, f64),
     draws: Vec<Draw>,
+    began: Option<Instant>,
     next: Option<Instant>,
     nth: u32,
 }
 
 impl Arrivals {
-    pub(super) fn new(seed: u64, system: &System) -> Self {
+    /// Draws a system's stream, whose rate steps up `settle` after it began if the system's does.
+    pub(super) fn new(seed: u64, system: &System, settle: Duration) -> Self {
         Self {
             rng: StdRng::seed_from_u64(seed),
             pace: system.pace,
+            step: (settle, system.speeds_up),
+            began: None,
             draws: system.draws.clone(),
             next: None,
             nth: 0,
@@ -241,8 +256,16 @@ impl Arrivals {
     pub(super) fn next(&mut self, connection: i32) -> Arrival {
         let due = match self.pace {
             Pace::Open(rate) => {
+                let began = *self.began.get_or_insert_with(Instant::now);
+                let last = self.next.unwrap_or(began);
+                let (settle, factor) = self.step;
+                let rate = if last.duration_since(began) < settle {
+                    rate
+                } else {
+                    rate * factor
+                };
                 let gap = -(1.0 - self.rng.random::<f64>()).ln() / rate;
-                let due = self.next.unwrap_or_else(Instant::now) + Duration::from_secs_f64(gap);
+                let due = last + Duration::from_secs_f64(gap);
                 self.next = Some(due);
                 due
             }
@@ -286,7 +309,8 @@ mod tests {
         let system = System::new("decision")
             .rate(50.0, 1)
             .draws(Draw::Between(1, 5));
-        let mut streams = [Arrivals::new(7, &system), Arrivals::new(7, &system)];
+        let stream = || Arrivals::new(7, &system, Duration::ZERO);
+        let mut streams = [stream(), stream()];
         let drawn: Vec<Vec<(Duration, Vec<i32>)>> = streams
             .iter_mut()
             .map(|stream| {
@@ -305,5 +329,19 @@ mod tests {
             (lasted - 40.0).abs() < 4.0,
             "2,000 arrivals at 50 a second took {lasted} s"
         );
+    }
+
+    #[test]
+    fn who_speeds_up_comes_at_both_rates_in_turn() {
+        let system = System::new("sync").rate(50.0, 1).speeds_up(3.0);
+        let mut stream = Arrivals::new(7, &system, Duration::from_secs(20));
+        let began = stream.next(1).due;
+        let due: Vec<f64> = (0..4_000)
+            .map(|_| stream.next(1).due.duration_since(began).as_secs_f64())
+            .collect();
+        let within = |from: f64, to: f64| due.iter().filter(|at| (from..to).contains(at)).count();
+        let [before, after] = [within(0.0, 20.0), within(20.0, 40.0)];
+        assert!((900..1_100).contains(&before), "{before} in 20 s");
+        assert!((2_800..3_200).contains(&after), "{after} in 20 s");
     }
 }

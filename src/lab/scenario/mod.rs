@@ -139,6 +139,8 @@ pub enum Who {
 pub enum Event {
     /// The arrival of this system.
     Arrival(&'static str),
+    /// No arrival, but that this system, which was there, comes more often.
+    RateStep(&'static str),
     /// No arrival: whoever came at the time has nothing to do with it.
     NoArrival,
     /// Several that are not told apart; any answer is right.
@@ -418,6 +420,10 @@ mod tests {
                 if let Event::Arrival(system) = cause.event {
                     let arrives = named(system).all(|it| it.phase > 0);
                     assert!(arrives, "{}: {system} was there", scenario.name);
+                }
+                if let Event::RateStep(system) = cause.event {
+                    let mut steps = named(system).filter(|it| it.phase == 0 && it.speeds_up > 1.0);
+                    assert!(steps.next().is_some(), "{}: {system}", scenario.name);
                 }
                 if let Table::Is(table) = cause.table {
                     let (_, name) = table.split_once('.').unwrap_or_default();

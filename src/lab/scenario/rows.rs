@@ -2,7 +2,8 @@
 
 use super::super::workload::{Draw, System};
 use super::{
-    COUNTERS, LEDGER, Plays, Scenario, booking, decision, minds_its_own, ms, one, row_lock,
+    COUNTERS, Cause, Event, LEDGER, Plays, Scenario, booking, decision, minds_its_own, ms, one,
+    row_lock,
 };
 
 pub(super) const COUNTER: &str = "pgjam_lab.counter";
@@ -15,6 +16,24 @@ pub(super) const ALL: &[Scenario] = &[
         truth: one(("decision", "counter"), &[row_lock(COUNTER, "sync")]),
         tables: COUNTERS,
         plays: Plays::Event(|| vec![decision(), holds("sync", 16.0, ms(40)).at_event()]),
+        ..Scenario::LOCK
+    },
+    Scenario {
+        name: "rate-step",
+        about: "sync, which was there all the time and holds a hot counter for 40 ms, comes three times \
+                as often over the connections that it has; nobody arrives",
+        truth: one(
+            ("decision", "counter"),
+            &[Cause {
+                event: Event::RateStep("sync"),
+                ..row_lock(COUNTER, "sync")
+            }],
+        ),
+        tables: COUNTERS,
+        plays: Plays::Event(|| {
+            let sync = holds("sync", 6.0, ms(40)).speeds_up(3.0);
+            vec![decision(), sync]
+        }),
         ..Scenario::LOCK
     },
     Scenario {

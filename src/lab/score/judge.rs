@@ -112,7 +112,9 @@ impl Hits {
             _ => false,
         };
         let event = match cause.event {
-            Event::Arrival(system) => answer.event.as_deref() == Some(system),
+            Event::Arrival(system) | Event::RateStep(system) => {
+                answer.event.as_deref() == Some(system)
+            }
             Event::NoArrival => answer.event.is_none(),
             Event::Any => true,
         };
