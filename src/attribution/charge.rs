@@ -50,7 +50,7 @@ pub(super) struct Charge {
     /// Seconds; the parts of one span sum to it.
     pub(super) seconds: f64,
     /// For lock waits: what the root was doing, and what it ran.
-    pub(super) why: Option<Why>,
+    pub(super) why: Option<Arc<Why>>,
     /// For lock waits: the lock asked for.
     pub(super) lock: Option<(Arc<str>, LockMode)>,
     /// For lock waits with a table: how the table is known.
@@ -186,7 +186,7 @@ impl Charger<'_> {
                 charges.all.push(Charge {
                     cell: charges.cells.number(cell),
                     seconds: lost.seconds * share,
-                    why: self.why(&graph, root, &chain),
+                    why: self.why(&graph, root, &chain).map(Arc::new),
                     lock: wait.map(|wait| {
                         let target = &wait.request.target;
                         (Arc::clone(&target.locktype), wait.request.mode)

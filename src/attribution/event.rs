@@ -194,9 +194,7 @@ fn start(recording: &Recording) -> Option<Timestamp> {
 
 /// Lists the systems that the minutes without samples know.
 fn before_the_samples(recording: &Recording) -> HashSet<Arc<str>> {
-    let cells = recording.minutes.iter().flat_map(|rolled| &rolled.cells);
-    let systems = cells.flat_map(|cell| {
-        let account = &cell.account;
+    let systems = recording.accounts().flat_map(|account| {
         [&account.system, &account.blocker_system]
             .into_iter()
             .flatten()

@@ -8,7 +8,7 @@
 //! with which a blocker took its lock is judged by what was seen until then. What is remembered
 //! has bounds, however long it goes on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use petgraph::graph::NodeIndex;
@@ -217,7 +217,7 @@ fn rows(charges: &Charges, at: Timestamp) -> Vec<Charge> {
         told += spent;
         Charge {
             at,
-            account,
+            account: Arc::new(account),
             spent_us: Span::from_micros(spent),
             ticks: 1,
             waited_us,
@@ -316,6 +316,10 @@ impl Charges {
     /// Takes in the minutes of a recording whose samples are gone.
     pub(super) fn of_minutes(recording: &Recording) -> Self {
         let mut charges = Self::default();
+        let cells = recording.minutes.iter().map(|rolled| rolled.cells.len());
+        charges.all.reserve_exact(cells.sum());
+        // Cells share their accounts: each is read once.
+        let mut known: HashMap<*const Account, charge::Charge> = HashMap::new();
         for RolledUp { minute, cells, .. } in &recording.minutes {
             let tick = charges.looks.len();
             charges.looks.push(Look {
@@ -328,15 +332,23 @@ impl Charges {
                 blocked: minute.blocked as usize,
             });
             for cell in cells {
-                let charge = charges.of_cell(tick, cell);
-                charges.all.push(charge);
+                let place = Arc::as_ptr(&cell.account);
+                let alike = known.entry(place);
+                let alike = alike.or_insert_with(|| charges.of_account(&cell.account));
+                charges.all.push(charge::Charge {
+                    tick,
+                    seconds: cell.spent_us.as_secs_f64(),
+                    waited: cell.waited_us,
+                    ticks: cell.ticks,
+                    ..alike.clone()
+                });
             }
         }
         charges
     }
 
-    fn of_cell(&mut self, tick: usize, cell: &Charge) -> charge::Charge {
-        let account = &cell.account;
+    /// Gives what all charges of an account have in common.
+    fn of_account(&mut self, account: &Account) -> charge::Charge {
         let system = |charges: &mut Self, name: &Option<Arc<str>>| {
             Some(charges.systems.number(name.clone()?))
         };
@@ -357,7 +369,7 @@ impl Charges {
             through: (through != (None, None)).then_some(through),
         });
         charge::Charge {
-            tick,
+            tick: 0,
             row: None,
             victim: self.victims.number(VictimKey {
                 database: account.database,
@@ -370,12 +382,12 @@ impl Charges {
                 blocker,
                 held: account.held_table.clone(),
             }),
-            seconds: cell.spent_us.as_secs_f64(),
-            why,
+            seconds: 0.0,
+            why: why.map(Arc::new),
             lock: account.lock_type.clone().zip(account.lock_mode),
             basis: basis(&account.basis),
-            waited: cell.waited_us,
-            ticks: cell.ticks,
+            waited: None,
+            ticks: 0,
         }
     }
 }

@@ -50,25 +50,27 @@ pub(super) fn load(charges: &Charges) -> Vec<Series> {
     for look in &charges.looks {
         watched[bin_of(look.at)] += look.span.as_secs_f64();
     }
-    let label = |cell: u32| label(charges, charges.cells.get(cell));
+    let cells = charges.cells.values().iter();
+    let labels: Vec<String> = cells.map(|cell| label(charges, cell)).collect();
     let by_cause = tally(
         charges
             .all
             .iter()
-            .map(|charge| (label(charge.cell), charge.seconds)),
+            .map(|charge| (&*labels[charge.cell as usize], charge.seconds)),
     );
-    let drawn: Vec<String> = by_cause
+    let drawn: Vec<&str> = by_cause
         .into_iter()
         .take(CAUSES)
         .map(|(label, _)| label)
         .collect();
+    let cause = |label: &String| drawn.iter().position(|drawn| drawn == label);
+    let causes = labels
+        .iter()
+        .map(|label| cause(label).unwrap_or(drawn.len()));
+    let causes: Vec<usize> = causes.collect();
     let mut seconds: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
     for charge in &charges.all {
-        let cause = label(charge.cell);
-        let cause = drawn
-            .iter()
-            .position(|drawn| *drawn == cause)
-            .unwrap_or(drawn.len());
+        let cause = causes[charge.cell as usize];
         let bin = bin_of(charges.looks[charge.tick].at);
         seconds.entry(cause).or_insert_with(|| vec![0.0; bins])[bin] += charge.seconds;
     }
@@ -80,7 +82,7 @@ pub(super) fn load(charges: &Charges) -> Vec<Series> {
         .map(|(cause, seconds)| Series {
             label: drawn
                 .get(cause)
-                .map_or("other causes", String::as_str)
+                .map_or("other causes", |label| *label)
                 .to_owned(),
             points: (0..bins)
                 .map(|n| (Rfc3339(begins(n)), seen(n).then(|| seconds[n] / watched[n])))

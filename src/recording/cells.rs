@@ -1,9 +1,10 @@
 //! Charges, summed by account.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::charge::{Account, Charge};
+use super::interner::Interner;
 use crate::time::{Span, Timestamp};
 
 /// The sums of a stretch of time.
@@ -14,9 +15,9 @@ use crate::time::{Span, Timestamp};
 pub struct Cells {
     most: usize,
     /// What was spent, in how many ticks, and the longest wait.
-    sums: BTreeMap<Account, (Span, u32, Option<Span>)>,
+    sums: BTreeMap<Arc<Account>, (Span, u32, Option<Span>)>,
     /// The accounts' words, each once.
-    words: HashSet<Arc<str>>,
+    words: Interner,
 }
 
 impl Cells {
@@ -26,7 +27,7 @@ impl Cells {
         Self {
             most,
             sums: BTreeMap::new(),
-            words: HashSet::new(),
+            words: Interner::default(),
         }
     }
 
@@ -34,13 +35,9 @@ impl Cells {
     pub fn add(&mut self, charge: &Charge) {
         if !self.sums.contains_key(&charge.account) {
             let mut account = self.account(&charge.account);
-            for word in account.words() {
-                match self.words.get(word) {
-                    Some(known) => *word = Arc::clone(known),
-                    None => _ = self.words.insert(Arc::clone(word)),
-                }
-            }
-            self.sums.entry(account.clone()).or_default();
+            account.words().for_each(|word| self.words.share(word));
+            let account = Arc::new(account);
+            self.sums.entry(Arc::clone(&account)).or_default();
             return self.add_to(&account, charge);
         }
         self.add_to(&charge.account, charge);

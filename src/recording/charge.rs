@@ -7,6 +7,7 @@
 //!   were active, to the microsecond.
 //! - The cells of a minute are the sums of its charges, those of an hour the sums of its minutes'.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,7 @@ pub struct Charge {
     pub at: Timestamp,
     /// Whose time, and on what.
     #[serde(flatten)]
-    pub account: Account,
+    pub account: Arc<Account>,
     /// How much of it.
     pub spent_us: Span,
     /// In how many ticks that was seen.
@@ -90,6 +91,15 @@ impl Account {
         let always = [&mut self.class, &mut self.blocker];
         optional.into_iter().flatten().chain(always)
     }
+}
+
+/// Lists the accounts of some minutes, those that cells share once.
+pub(super) fn accounts(minutes: &[RolledUp]) -> impl Iterator<Item = &Account> {
+    let cells = minutes.iter().flat_map(|rolled| &rolled.cells);
+    let mut seen = HashSet::new();
+    let accounts = cells.map(|cell| &cell.account);
+    let accounts = accounts.filter(move |account| seen.insert(Arc::as_ptr(account)));
+    accounts.map(|account| &**account)
 }
 
 /// Who stood in whose way at one tick.

@@ -26,6 +26,7 @@ use super::charge::{Charge, Minute};
 use super::counted::AsTheyLastStood;
 use super::format;
 use super::grain::Grain;
+use super::interner::Interner;
 use super::merge::{self, Merging, Replacement};
 use super::partition;
 use super::rows::{PerMinute, Row};
@@ -297,7 +298,7 @@ fn rows_within<R: Row>(batch: &RecordBatch, stretch: Window) -> Result<Vec<R>, R
     let holds = |at: Option<i64>| at.map(|at| stretch.holds(Timestamp::from_micros(at)));
     let held: BooleanArray = at.into_iter().flatten().map(holds).collect();
     let batch = filter_record_batch(batch, &held);
-    let rows = batch.map(|batch| format::rows_of_batch::<R>(&batch));
+    let rows = batch.map(|batch| format::rows_of_batch::<R>(&batch, &mut Interner::default()));
     let rows = rows.map_err(|error| format::cannot_encode::<R>(&error))?;
     rows.ok_or_else(not_ours::<R>)
 }

@@ -7,16 +7,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow_array::{Array, RecordBatch};
-use arrow_schema::{FieldRef, Schema};
+use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow_select::interleave::interleave;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder,
+};
 use parquet::arrow::arrow_writer::{
     ArrowRowGroupWriterFactory, ArrowWriterOptions, compute_leaves,
 };
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::statistics::Statistics;
 use parquet::file::writer::SerializedFileWriter;
@@ -24,6 +27,7 @@ use parquet::schema::types::ColumnPath;
 use serde::{Deserialize, Serialize};
 
 use super::RecordingError;
+use super::interner::Interner;
 use super::order;
 use super::rows::Row;
 use super::window::Window;
@@ -50,6 +54,9 @@ const PAGE: usize = 16_384;
 
 /// … or so many bytes, and a dictionary that has as many takes no more words.
 const PAGE_BYTES: usize = 128 << 10;
+
+/// So many rows at once are read: more than most row groups have.
+const BATCH: usize = 32_768;
 
 /// How hard a part is compressed that stays for an hour.
 pub(super) const LEVEL: i32 = 9;
@@ -204,22 +211,70 @@ pub(super) fn encode<R: Row>(rows: &[&R]) -> Result<Vec<u8>, RecordingError> {
 /// Row groups that say that they have no row of the window are passed over.
 pub(super) fn batches(file: File, window: Window) -> Option<ParquetRecordBatchReader> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).ok()?;
-    let groups = builder.metadata().row_groups().iter();
-    let wanted = groups.map(|group| may_hold(group, window)).enumerate();
-    let wanted = wanted.filter(|(_, wanted)| *wanted).map(|(group, _)| group);
-    let wanted = wanted.collect();
+    let wanted = wanted(builder.metadata(), window).collect();
     builder.with_row_groups(wanted).build().ok()
 }
 
-/// Reads the rows of one Parquet file as [`batches`] does.
-pub(super) fn decode<R: Row>(file: File, window: Window) -> Option<Vec<R>> {
+/// Lists the row groups that may have rows of a window.
+fn wanted(about: &ParquetMetaData, window: Window) -> impl Iterator<Item = usize> {
+    let groups = about.row_groups().iter().enumerate();
+    let wanted = groups.filter(move |(_, group)| may_hold(group, window));
+    wanted.map(|(group, _)| group)
+}
+
+/// Reads the rows of one Parquet file as [`batches`] does, a row group at a time.
+pub(super) fn decode<R: Row>(file: &File, window: Window, known: &mut Interner) -> Option<Vec<R>> {
     whatever_it_holds(|| {
+        let about = ArrowReaderMetadata::load(file, ArrowReaderOptions::new()).ok()?;
+        let about = with_words_by_number::<R>(about);
         let mut rows = Vec::new();
-        for batch in batches(file, window)? {
-            rows.extend(rows_of_batch::<R>(&batch.ok()?)?);
+        for group in wanted(about.metadata(), window) {
+            let file = file.try_clone().ok()?;
+            // A batch of two row groups would have two dictionaries.
+            let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(file, about.clone())
+                .with_row_groups(vec![group])
+                .with_batch_size(BATCH);
+            for batch in batches.build().ok()? {
+                rows.extend(rows_of_batch::<R>(&batch.ok()?, known)?);
+            }
         }
         Some(rows)
     })
+}
+
+/// Lets words be read as numbers in their dictionary, where rows are made by column.
+fn with_words_by_number<R: Row>(about: ArrowReaderMetadata) -> ArrowReaderMetadata {
+    if R::BY_COLUMN.is_none() || !is_of_now::<R>(about.schema()) {
+        return about;
+    }
+    let fields = about.schema().fields().iter().map(|field| {
+        if *field.data_type() == DataType::Utf8 {
+            let (name, nullable) = (field.name().clone(), field.is_nullable());
+            return Arc::new(Field::new(name, by_number(), nullable));
+        }
+        Arc::clone(field)
+    });
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let options = ArrowReaderOptions::new().with_schema(schema);
+    ArrowReaderMetadata::try_new(Arc::clone(about.metadata()), options).unwrap_or(about)
+}
+
+/// Gives the type of words as numbers in a dictionary.
+fn by_number() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+}
+
+/// Tells whether the columns of a table that are there are this version's, in their types too.
+fn is_of_now<R: Row>(there: &SchemaRef) -> bool {
+    let is_as_now = |field: &FieldRef| {
+        let Ok(there) = there.field_with_name(field.name()) else {
+            return true;
+        };
+        let (there, now) = (there.data_type(), field.data_type());
+        there == now || *now == DataType::Utf8 && *there == by_number()
+    };
+    let is_before = |name: &&str| there.field_with_name(name).is_ok();
+    fields::<R>().iter().all(is_as_now) && !R::BEFORE.iter().any(is_before)
 }
 
 /// Reads a file that may be torn or foreign: to the decoders that is an error, but that they never
@@ -241,12 +296,15 @@ fn may_hold(group: &RowGroupMetaData, window: Window) -> bool {
 }
 
 /// Turns columns into rows, whatever other columns a later version has put beside them.
-pub(super) fn rows_of_batch<R: Row>(batch: &RecordBatch) -> Option<Vec<R>> {
-    let mut known: Vec<String> = R::BEFORE.iter().map(|&name| name.to_owned()).collect();
-    known.extend(fields::<R>().iter().map(|field| field.name().clone()));
+pub(super) fn rows_of_batch<R: Row>(batch: &RecordBatch, known: &mut Interner) -> Option<Vec<R>> {
     let schema = batch.schema();
+    if let Some(rows) = R::BY_COLUMN.filter(|_| is_of_now::<R>(&schema)) {
+        return rows(batch, known);
+    }
+    let mut names: Vec<String> = R::BEFORE.iter().map(|&name| name.to_owned()).collect();
+    names.extend(fields::<R>().iter().map(|field| field.name().clone()));
     let there = schema.fields().iter().enumerate();
-    let wanted = there.filter(|(_, field)| known.contains(field.name()));
+    let wanted = there.filter(|(_, field)| names.contains(field.name()));
     let wanted: Vec<usize> = wanted.map(|(column, _)| column).collect();
     if wanted.is_empty() {
         return None;
@@ -270,6 +328,6 @@ pub(super) fn conform<R: Row>(batch: &RecordBatch) -> Option<RecordBatch> {
     if let Some(columns) = columns.collect() {
         return RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).ok();
     }
-    let rows = rows_of_batch::<R>(batch)?;
+    let rows = rows_of_batch::<R>(batch, &mut Interner::default())?;
     self::batch(&rows.iter().collect::<Vec<_>>()).ok()
 }

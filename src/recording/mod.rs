@@ -53,12 +53,14 @@ mod buffer;
 mod cells;
 mod charge;
 mod coarsen;
+mod columns;
 mod counted;
 mod declare;
 mod event;
 mod files;
 mod format;
 mod grain;
+mod interner;
 mod joined;
 mod merge;
 mod order;
@@ -120,6 +122,11 @@ pub struct Recording {
 }
 
 impl Recording {
+    /// Lists the accounts of the minutes, those that cells share once.
+    pub fn accounts(&self) -> impl Iterator<Item = &Account> {
+        charge::accounts(&self.minutes)
+    }
+
     /// Gives the recording of a server at which nobody has looked yet.
     #[must_use]
     pub const fn empty(server: Server) -> Self {

@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::format;
+use super::interner::Interner;
 use super::rows::Row;
 use super::segment;
 use super::window::Window;
@@ -111,7 +112,7 @@ pub(super) struct Read<R> {
 ///
 /// While it is read its segments may become parts, and all of its parts be exchanged for one. So
 /// it is read again until nothing has changed meanwhile.
-pub(super) fn read<R: Row>(partition: &Path, window: Window) -> Read<R> {
+pub(super) fn read<R: Row>(partition: &Path, window: Window, known: &mut Interner) -> Read<R> {
     let mut files = files_in(partition);
     for attempt in 1.. {
         let mut read = Read {
@@ -119,7 +120,7 @@ pub(super) fn read<R: Row>(partition: &Path, window: Window) -> Read<R> {
             unreadable: 0,
         };
         for path in &files {
-            match rows_of::<R>(path, window) {
+            match rows_of::<R>(path, window, known) {
                 Rows::Are(rows) => read.rows.extend(rows),
                 Rows::Gone => {}
                 Rows::Unreadable => read.unreadable += 1,
@@ -142,7 +143,7 @@ enum Rows<R> {
 }
 
 /// Reads a part or a segment.
-fn rows_of<R: Row>(path: &Path, window: Window) -> Rows<R> {
+fn rows_of<R: Row>(path: &Path, window: Window, known: &mut Interner) -> Rows<R> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Rows::Gone,
@@ -152,9 +153,9 @@ fn rows_of<R: Row>(path: &Path, window: Window) -> Rows<R> {
         .extension()
         .is_some_and(|known| known == segment::EXTENSION);
     let rows = if is_segment {
-        segment::decode::<R>(file)
+        segment::decode::<R>(file, known)
     } else {
-        format::decode::<R>(file, window)
+        format::decode::<R>(&file, window, known)
     };
     match rows {
         Some(mut rows) => {

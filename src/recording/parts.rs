@@ -1,9 +1,9 @@
 //! The parts of a recording, and what their reading has in common.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::interner::Interner;
 use super::partition::{self, Partition, hour_of, partitions, start_of};
 use super::rows::Row;
 use super::tables::class_of;
@@ -16,7 +16,7 @@ pub(super) struct Parts<'a> {
     slug: String,
     pub(super) window: Window,
     pub(super) unreadable: u64,
-    strings: HashSet<Arc<str>>,
+    known: Interner,
 }
 
 impl<'a> Parts<'a> {
@@ -27,7 +27,7 @@ impl<'a> Parts<'a> {
             slug,
             window,
             unreadable: 0,
-            strings: HashSet::new(),
+            known: Interner::default(),
         }
     }
 
@@ -53,7 +53,7 @@ impl<'a> Parts<'a> {
     pub(super) fn of_hour<R: Row>(&mut self, hour: i64) -> Vec<R> {
         let table = self.folder.join(R::TABLE);
         let path = table.join(partition::place(&self.slug, hour));
-        let mut read = partition::read(&path, self.window);
+        let mut read = partition::read(&path, self.window, &mut self.known);
         self.unreadable += read.unreadable;
         read.rows.sort_by_key(Row::at);
         read.rows
@@ -73,7 +73,7 @@ impl<'a> Parts<'a> {
         let mut rows = Vec::new();
         for Partition { hour, path } in partitions(&self.folder.join(R::TABLE), &self.slug) {
             if hour <= end {
-                let read = partition::read(&path, self.window);
+                let read = partition::read(&path, self.window, &mut self.known);
                 self.unreadable += read.unreadable;
                 rows.extend(read.rows.into_iter().filter(&is_of_use));
             }
@@ -99,10 +99,6 @@ impl<'a> Parts<'a> {
 
     /// Lets equal strings share one allocation.
     pub(super) fn intern(&mut self, text: &mut Arc<str>) {
-        if let Some(known) = self.strings.get(text) {
-            *text = Arc::clone(known);
-        } else {
-            self.strings.insert(Arc::clone(text));
-        }
+        self.known.share(text);
     }
 }

@@ -5,10 +5,11 @@ use std::fs;
 use std::hash::Hash;
 use std::path::{Path, PathBuf};
 
-use super::charge::{Charge, Minute, RolledUp};
+use super::charge::{self, Charge, Minute, RolledUp};
 use super::counted;
 use super::format::{self, FORMAT, MANIFEST, Manifest};
 use super::grain;
+use super::interner::Interner;
 use super::partition::{self, entries, hour_of, partitions};
 use super::parts::Parts;
 use super::rows::{Look, PerMinute, Row, Stamped, TickRow};
@@ -286,14 +287,12 @@ fn of_rows(parts: &mut Parts<'_>, rows: &[Minute], first_tick: Option<Timestamp>
     if minutes.is_empty() {
         return minutes;
     }
-    // Millions of cells say the same few words, and an hour's are read at once.
     for hour in parts.hours::<PerMinute<Charge>>() {
-        for PerMinute(mut cell) in parts.of_hour::<PerMinute<Charge>>(hour) {
+        for PerMinute(cell) in parts.of_hour::<PerMinute<Charge>>(hour) {
             let begun = minutes.partition_point(|rolled| rolled.minute.at <= cell.at);
             let last = begun.checked_sub(1).map(|place| &mut minutes[place]);
             let holds = |Minute { at, until, .. }: Minute| cell.at == at || cell.at < until;
             if let Some(rolled) = last.filter(|rolled| holds(rolled.minute)) {
-                cell.account.words().for_each(|word| parts.intern(word));
                 rolled.cells.push(cell);
             }
         }
@@ -352,8 +351,7 @@ struct Mentioned {
 impl Mentioned {
     fn by(snapshots: &[Snapshot], counters: &[Counters], minutes: &[RolledUp]) -> Self {
         let sessions = || snapshots.iter().flat_map(|seen| &seen.sessions);
-        let accounts = minutes.iter().flat_map(|rolled| &rolled.cells);
-        let charged = accounts.flat_map(|Charge { account, .. }| {
+        let charged = charge::accounts(minutes).flat_map(|account| {
             let of = [account.statement, account.blocker_statement];
             of.into_iter().chain([account.through_statement]).flatten()
         });
@@ -425,7 +423,7 @@ pub(super) fn last_tick(folder: &Path, slug: &str) -> Option<Tick> {
     let hours = partitions(&folder.join(TickRow::TABLE), slug);
     // Only the newest is worth reading, unless it is torn.
     hours.iter().rev().find_map(|hour| {
-        let read = partition::read::<TickRow>(&hour.path, Window::ALL);
+        let read = partition::read::<TickRow>(&hour.path, Window::ALL, &mut Interner::default());
         read.rows
             .into_iter()
             .max_by_key(|row| row.at)

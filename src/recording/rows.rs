@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
 use parquet::basic::Encoding;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::charge::{Charge, Edge, Minute};
+use super::charge::{Account, Charge, Edge, Minute};
+use super::columns;
 use super::event::Event;
+use super::interner::Interner;
 use crate::sample::{
     DatabaseCounters, Declared, Horizon, Loss, Name, PaceReason, Prepared, SafeSnapshotWait,
     ServerCounter, Setting, StatementCounters, StatementText, TableCounters, Tick,
@@ -23,6 +26,9 @@ pub(super) trait Row: Serialize + DeserializeOwned + Send + 'static {
     const BEFORE: &[&str] = &[];
     /// The columns by which rows lie in a part: the order in which they take the least room.
     const ORDER: &[&str] = &["at"];
+    /// Makes rows of columns that have the types of this version's, where there are so many that
+    /// their fields' names are too slow.
+    const BY_COLUMN: Option<ByColumn<Self>> = None;
     /// Its columns.
     fn columns() -> Vec<Column>;
     /// When it was, which says in which hour it lies; one that has no time lies in the hour in
@@ -38,6 +44,9 @@ pub(super) trait Row: Serialize + DeserializeOwned + Send + 'static {
         size_of::<Self>()
     }
 }
+
+/// What makes rows of columns; none if they are not ours.
+pub(super) type ByColumn<R> = fn(&RecordBatch, &mut Interner) -> Option<Vec<R>>;
 
 /// A column, and how it is packed.
 pub(super) struct Column {
@@ -262,6 +271,7 @@ table! { StatementCounters, "counters", |row| Some(row.at), [
     blocks_read: growing(Int64); wal_bytes: growing(Int64);
 ]
     const ORDER: &[&str] = &["database", "query_id", "at"];
+    const BY_COLUMN: Option<ByColumn<Self>> = Some(|batch, _| columns::counters(batch));
 }
 
 table! { PerMinute<StatementCounters>, "minute_counters", |row| Some(row.0.at), [
@@ -270,6 +280,10 @@ table! { PerMinute<StatementCounters>, "minute_counters", |row| Some(row.0.at), 
     blocks_read: growing(Int64); wal_bytes: growing(Int64);
 ]
     const ORDER: &[&str] = &["database", "query_id", "at"];
+    const BY_COLUMN: Option<ByColumn<Self>> = Some(|batch, _| {
+        let rows = columns::counters(batch)?;
+        Some(rows.into_iter().map(Self).collect())
+    });
 }
 
 macro_rules! charges {
@@ -285,6 +299,13 @@ macro_rules! charges {
             waited_us: $waited, null;
         ]
             const ORDER: &[&str] = &$order;
+            const BY_COLUMN: Option<ByColumn<Self>> = Some(|batch, known| {
+                let rows = columns::charges(batch, known)?;
+                Some(rows.into_iter().map(Self).collect())
+            });
+            fn bytes(&self) -> usize {
+                size_of::<Self>() + size_of::<Account>()
+            }
         }
     };
 }

@@ -19,6 +19,7 @@ use arrow_schema::Schema;
 
 use super::RecordingError;
 use super::format::{self, Groups};
+use super::interner::Interner;
 use super::rows::Row;
 
 /// How a segment's name ends: that of an Arrow stream.
@@ -142,11 +143,11 @@ fn batches(mut file: File) -> Option<impl Iterator<Item = RecordBatch>> {
 }
 
 /// Reads the rows of a segment up to what is torn; none if it is not ours.
-pub(super) fn decode<R: Row>(file: File) -> Option<Vec<R>> {
+pub(super) fn decode<R: Row>(file: File, known: &mut Interner) -> Option<Vec<R>> {
     format::whatever_it_holds(|| {
         let mut rows = Vec::new();
         for batch in batches(file)? {
-            rows.extend(format::rows_of_batch::<R>(&batch)?);
+            rows.extend(format::rows_of_batch::<R>(&batch, known)?);
         }
         Some(rows)
     })

@@ -93,7 +93,7 @@ fn the_cells_of_the_minutes_are_the_sums_of_the_charges() {
     ) -> BTreeMap<&'c Account, i64> {
         let mut sums = BTreeMap::new();
         for charge in charges {
-            *sums.entry(&charge.account).or_default() += charge.spent_us.as_micros();
+            *sums.entry(&*charge.account).or_default() += charge.spent_us.as_micros();
         }
         sums
     }

@@ -1,6 +1,7 @@
 //! Sums of minutes become sums of hours and of days, and nobody notices.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
@@ -51,7 +52,7 @@ fn minutes() -> Vec<RolledUp> {
             .into_iter()
             .map(|n| Charge {
                 at: at(begins),
-                account: account(n),
+                account: account(n).into(),
                 spent_us: Span::from_micros(1 + noise(number + n, 9_000_000)),
                 ticks: 1 + u32::try_from(n).unwrap(),
                 waited_us: (n % 2 == 0).then(|| Span::from_micros(noise(n * number, 5_000_000))),
@@ -107,7 +108,7 @@ fn summed(minutes: &[RolledUp], by: i64) -> Vec<RolledUp> {
         .map(|of| {
             let (first, last) = (of[0], of[of.len() - 1]);
             let at = first.minute.at;
-            let mut cells: BTreeMap<Account, Charge> = BTreeMap::new();
+            let mut cells: BTreeMap<Arc<Account>, Charge> = BTreeMap::new();
             for cell in of.iter().flat_map(|one| &one.cells) {
                 let none = Charge {
                     at,

@@ -1,14 +1,18 @@
 //! What remains of minutes, and what is written beside the samples.
 
+use std::io::Write as _;
+use std::sync::Arc;
+
 use super::*;
 use crate::pg::LockMode;
-use crate::recording::rows::{PerTick, Row};
+use crate::recording::interner::Interner;
+use crate::recording::rows::{PerMinute, PerTick, Row};
 use crate::recording::{Account, Charge, Edge, Event, Minute, RolledUp};
 
 fn charge(micros: i64) -> Charge {
     Charge {
         at: at(micros),
-        account: Account {
+        account: Arc::new(Account {
             database: Some(Oid(16_384)),
             statement: Some(StatementId(u64::MAX)),
             system: Some(HOSTILE.into()),
@@ -26,7 +30,7 @@ fn charge(micros: i64) -> Charge {
             blocker_basis: None,
             through_system: None,
             through_statement: Some(StatementId(7)),
-        },
+        }),
         spent_us: Span::from_micros(1_234_567),
         ticks: 12,
         waited_us: Some(Span::from_millis(2)),
@@ -123,13 +127,71 @@ fn charges_and_edges_lie_beside_the_samples() {
     assert_eq!(rows::<Edge>(folder.path()), [edge]);
 }
 
+/// Cells of two accounts, one of which has nothing that may be missing.
+fn cells() -> Vec<PerMinute<Charge>> {
+    let [mut bare, other] = [charge(1), charge(3)];
+    bare.account = Arc::new(Account {
+        database: None,
+        statement: None,
+        system: None,
+        table_name: None,
+        basis: None,
+        lock_type: None,
+        lock_mode: None,
+        blocker_gid: None,
+        blocker_state: None,
+        through_statement: None,
+        ..(*bare.account).clone()
+    });
+    bare.waited_us = None;
+    let again = Charge {
+        at: at(2),
+        ..bare.clone()
+    };
+    [bare, again, other].map(PerMinute).into()
+}
+
+#[test]
+fn cells_of_a_part_are_read_as_they_are_and_share_their_accounts() {
+    let cells = cells();
+    let mut file = tempfile::tempfile().unwrap();
+    let rows: Vec<&PerMinute<Charge>> = cells.iter().collect();
+    file.write_all(&format::encode(&rows).unwrap()).unwrap();
+    let read = format::decode(&file, Window::ALL, &mut Interner::default());
+    let mut read: Vec<PerMinute<Charge>> = read.unwrap();
+    read.sort_by_key(|PerMinute(cell)| cell.at);
+    assert_eq!(read, cells);
+    assert!(Arc::ptr_eq(&read[0].0.account, &read[1].0.account));
+}
+
+#[test]
+fn cells_older_than_a_column_have_nulls_in_it_unless_a_cell_must_have_it() {
+    let bare: Vec<_> = cells().into_iter().take(2).collect();
+    let batch = format::batch(&bare.iter().collect::<Vec<_>>()).unwrap();
+    let without = |columns: &[&str]| {
+        let schema = batch.schema();
+        let there = (0..batch.num_columns())
+            .filter(|column| !columns.contains(&schema.field(*column).name().as_str()));
+        let batch = batch.project(&there.collect::<Vec<_>>()).unwrap();
+        format::rows_of_batch::<PerMinute<Charge>>(&batch, &mut Interner::default())
+    };
+    assert_eq!(
+        without(&["lock_mode", "waited_us", "statement"]),
+        Some(bare)
+    );
+    for column in ["at", "class", "spent_us"] {
+        assert_eq!(without(&[column]), None, "{column}");
+    }
+}
+
 /// Reads the rows of the one part that a table has.
 fn rows<R: Row>(folder: &Path) -> Vec<R> {
     let parts = parts(&folder.join(R::TABLE));
     let [part] = &parts[..] else {
         panic!("not one part: {parts:?}")
     };
-    format::decode(fs::File::open(part).unwrap(), Window::ALL).unwrap()
+    let file = fs::File::open(part).unwrap();
+    format::decode(&file, Window::ALL, &mut Interner::default()).unwrap()
 }
 
 #[test]
