@@ -215,6 +215,42 @@ fn a_score_of_three_short_scenarios_names_the_guilty_and_nobody_else() {
 }
 
 #[test]
+fn a_scenario_is_played_again_without_its_cause_and_kept_beside_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let score = |more: &[&str]| {
+        let score = std::process::Command::new(env!("CARGO_BIN_EXE_pgjam"))
+            .args(["--quiet", "lab", "score", "--format", "json"])
+            .args(more)
+            .arg(folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&score.stderr);
+        assert!(score.status.success(), "{said}");
+        serde_json::from_slice::<serde_json::Value>(&score.stdout).unwrap()
+    };
+    let only = ["--only", "lock-table", "--scale", "0.12"];
+    let played = score(&[&only[..], &["--what-if", "--into"]].concat());
+    assert_eq!(played["failed"], serde_json::json!([]));
+    let what_if = &played["runs"][0]["what_if"];
+    for (place, without) in ["cause", "call"].into_iter().enumerate() {
+        let played = &what_if["played"][place];
+        assert_eq!(played["without"], without, "{what_if:#}");
+        let [with, mean] = ["with_ms", "mean_ms"].map(|key| played[key].as_f64().unwrap());
+        assert!(mean < 0.5 * with, "{what_if:#}");
+        let again = folder
+            .path()
+            .join(format!("lock-table.1.without-{without}"));
+        let truth = Truth::read(&again.join("truth.jsonl")).unwrap();
+        let came = truth.onboardings.iter().any(|it| it.system == "closing");
+        assert_eq!(came, without == "call");
+    }
+    // What was played beside a run is no run of its own.
+    let kept = score(&["--from"]);
+    assert_eq!(kept["runs"].as_array().unwrap().len(), 1);
+    assert_eq!(kept["runs"][0]["what_if"], *what_if);
+}
+
+#[test]
 fn in_the_story_the_decision_gets_slower_when_the_last_wave_arrives() {
     let server = telling_server();
     let running = start(&in_short(Variant::Story), &server);

@@ -412,9 +412,13 @@ pub(super) struct ScoreArgs {
     /// Keep recordings and timings here; runs that are there already are not made again.
     #[arg(long, value_name = "FOLDER")]
     pub(super) into: Option<PathBuf>,
-    /// Run nothing: score what an earlier run kept.
+    /// Run nothing, or only what --what-if adds: score what an earlier run kept.
     #[arg(long, value_name = "FOLDER", conflicts_with = "into")]
     pub(super) from: Option<PathBuf>,
+    /// Plays each run once more without its cause, and once committing before its call, and tells how
+    /// near pgjam's what-if came.
+    #[arg(long)]
+    pub(super) what_if: bool,
     /// The folder with initdb and postgres; by default they are looked for.
     #[arg(long, value_name = "FOLDER")]
     pub(super) pg_bin: Option<PathBuf>,

@@ -18,7 +18,7 @@ use postgres::Config;
 use super::cleanup::{self, Undo};
 use super::truth::{Onboarding, Phase, Row, Writer, wall_clock};
 use super::worker::{Halt, Ledger, Worker};
-use super::workload::{Arrivals, System};
+use super::workload::{Arrivals, Part, System};
 use super::{LabError, schema};
 use crate::time::Span;
 
@@ -308,8 +308,13 @@ impl Shared {
             if self.halt.sleep_until(due) {
                 return Ok(());
             }
-            let ready = self.onboard(scope, system, arrivals, first_number)?;
+            // Who never arrives keeps its numbers, so that the others have theirs.
+            let number = first_number;
             first_number += system.connections.cast_signed();
+            if system.part == Part::Absent {
+                continue;
+            }
+            let ready = self.onboard(scope, system, arrivals, number)?;
             if began.is_none() {
                 waited_for.push((system, ready));
             }

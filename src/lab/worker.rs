@@ -9,7 +9,7 @@ use postgres::{Client, Config, Error, NoTls, Statement};
 
 use super::LabError;
 use super::truth::{COMMIT, Row, TRANSACTION, Timed, Writer, wall_clock};
-use super::workload::{Arrival, Arrivals, Step, System};
+use super::workload::{Arrival, Arrivals, Part, Step, System};
 use crate::time::{Span, Timestamp};
 
 /// Between two attempts to connect.
@@ -221,7 +221,14 @@ impl Worker<'_> {
                 }
                 // The client is away while its transaction is open, as in a synchronous call.
                 Step::Away(pause) => {
+                    let apart = self.system.together && self.system.part == Part::CommitsFirst;
+                    if apart {
+                        watch.time(COMMIT, Vec::new(), || client.batch_execute("COMMIT"))?;
+                    }
                     self.halt.sleep_until(Instant::now() + *pause);
+                    if apart {
+                        watch.time("begin", Vec::new(), || client.batch_execute("BEGIN"))?;
+                    }
                 }
             }
         }

@@ -38,6 +38,21 @@ pub(super) struct System {
     pub(super) setup: &'static str,
     /// How often a transaction that the server gave up is tried again, at once.
     pub(super) retries: u32,
+    /// It makes others slower, where a truth names nobody who does.
+    pub(super) is_to_blame: bool,
+    pub(super) part: Part,
+}
+
+/// What of a system is played.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Part {
+    /// All that it does.
+    #[default]
+    Whole,
+    /// The same, except that it commits before it is away, and begins anew after it.
+    CommitsFirst,
+    /// Nothing: it never arrives.
+    Absent,
 }
 
 /// How often a system comes.
@@ -94,6 +109,8 @@ impl System {
             database: None,
             setup: "",
             retries: 0,
+            is_to_blame: false,
+            part: Part::Whole,
         }
     }
 
@@ -136,6 +153,12 @@ impl System {
     /// Tries again, so often, what the server gave up.
     pub(super) fn retries(mut self, times: u32) -> Self {
         self.retries = times;
+        self
+    }
+
+    /// Makes others slower, where the truth names nobody who does.
+    pub(super) fn takes_the_blame(mut self) -> Self {
+        self.is_to_blame = true;
         self
     }
 
@@ -205,6 +228,12 @@ impl System {
     pub(super) fn stays_away(mut self, pause: Duration) -> Self {
         self.steps.push(Step::Away(pause));
         self
+    }
+
+    /// Tells whether it is ever away inside a transaction.
+    pub(super) fn is_away_inside(&self) -> bool {
+        let away = |step: &Step| matches!(step, Step::Away(_));
+        self.together && self.steps.iter().any(away)
     }
 
     /// Lists its statements: label and text.

@@ -16,7 +16,7 @@ use crate::cli::watch::{Watched, block_on, folder, tell_recording};
 use crate::connect::{Environment, Target};
 use crate::daemon::watch::reach;
 use crate::lab::play::Running;
-use crate::lab::scenario::Scenario;
+use crate::lab::scenario::{Scenario, Without};
 use crate::lab::score::Growth;
 use crate::lab::server::{self, ThrowAway};
 use crate::lab::truth::Truth;
@@ -74,7 +74,14 @@ fn play(scenario: &Scenario, args: &LabRunArgs, screen: &Screen) -> Done {
     // A throw-away server goes as a whole.
     let keep_schema = throw_away.is_some();
     let config = client_config(&dsn)?;
-    let running = scenario.start(&config, &truth, args.seed, args.scale, keep_schema)?;
+    let running = scenario.start(
+        &config,
+        &truth,
+        args.seed,
+        args.scale,
+        Without::Nothing,
+        keep_schema,
+    )?;
     screen.note(&format!(
         "{} runs on {}; in psql: psql '{dsn}'",
         scenario.name,

@@ -15,8 +15,8 @@ use crate::cli::screen::{Progress, Screen};
 use crate::cli::watch::block_on;
 use crate::connect::{Environment, Target};
 use crate::daemon::watch::{Audience, Watch, reach};
-use crate::lab::scenario::Scenario;
-use crate::lab::score::{Logged, Placebo, Run, Score, Watched, render};
+use crate::lab::scenario::{Scenario, Without};
+use crate::lab::score::{Logged, Placebo, Run, Score, Watched, WhatIf, render};
 use crate::lab::server::{self, ThrowAway};
 use crate::lab::truth::Truth;
 use crate::recording::Recording;
@@ -31,6 +31,9 @@ const SMOKE: [&str; 3] = ["idle-in-transaction", "lock-table", "harmless-twins"]
 /// … when they are stretched by this.
 const SMOKE_SCALE: f64 = 0.4;
 
+/// What is left out to see what would be, where the scenario has it.
+const WITHOUT: [Without; 2] = [Without::Cause, Without::Call];
+
 /// How long the server may keep the end of a watch waiting.
 const ENDING: Duration = Duration::from_secs(10);
 
@@ -40,19 +43,42 @@ struct Kept {
     scenario: String,
     seed: u64,
     scale: f64,
+    /// What was left out.
+    #[serde(default)]
+    without: Without,
     /// What went wrong in the clients.
     errors: u64,
     /// The first of it.
     first_error: Option<String>,
 }
 
+impl Kept {
+    /// Reads what was kept of a run.
+    fn read(folder: &Path) -> Result<Self, Failure> {
+        let reading = || Failure::io(format!("cannot read {}", folder.display()));
+        let kept = fs::read_to_string(folder.join("run.json")).map_err(reading())?;
+        serde_json::from_str(&kept)
+            .map_err(std::io::Error::from)
+            .map_err(reading())
+    }
+}
+
 /// Runs the scenarios, or reads the runs that were kept, and tells the score.
 pub(super) fn run(args: &ScoreArgs, screen: &Screen) -> Done {
-    let (folders, failed) = match &args.from {
+    if args.from.is_none() || args.what_if {
+        server::stop_on_signals()?;
+    }
+    let (folders, mut failed) = match &args.from {
         Some(folder) => (kept_in(folder)?, Vec::new()),
         None => play_all(args, screen)?,
     };
-    let mut failed = failed;
+    if args.what_if {
+        for without in WITHOUT {
+            for folder in &folders {
+                failed.extend(play_without(without, folder, args, screen)?);
+            }
+        }
+    }
     let mut runs = Vec::new();
     for folder in &folders {
         match judge(folder, args) {
@@ -87,7 +113,6 @@ fn kept_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 /// Runs what is asked for; gives the folders of the runs, and what failed.
 fn play_all(args: &ScoreArgs, screen: &Screen) -> Result<(Vec<PathBuf>, Vec<String>), Failure> {
-    server::stop_on_signals()?;
     let into = match &args.into {
         Some(folder) => folder.clone(),
         None => tempfile::Builder::new()
@@ -111,7 +136,15 @@ fn play_all(args: &ScoreArgs, screen: &Screen) -> Result<(Vec<PathBuf>, Vec<Stri
         if !folder.join("run.json").is_file() {
             let what = format!("{nth} of {count}: {}, seed {seed}", scenario.name);
             screen.note(&what);
-            if let Err(failure) = play(scenario, seed, scale, &folder, args, screen) {
+            if let Err(failure) = play(
+                scenario,
+                seed,
+                scale,
+                Without::Nothing,
+                &folder,
+                args,
+                screen,
+            ) {
                 screen.note(&format!("failed: {failure}"));
                 failed.push(format!("{}, seed {seed}: {failure}", scenario.name));
                 continue;
@@ -126,6 +159,11 @@ fn play_all(args: &ScoreArgs, screen: &Screen) -> Result<(Vec<PathBuf>, Vec<Stri
     Ok((folders, failed))
 }
 
+/// Tells whether runs of a scenario are among those to be scored.
+fn is_asked_for(scenario: &Scenario, args: &ScoreArgs) -> bool {
+    args.only.is_empty() || args.only.iter().any(|only| only.name == scenario.name)
+}
+
 fn chosen(args: &ScoreArgs) -> Vec<Scenario> {
     if args.smoke {
         SMOKE.into_iter().filter_map(Scenario::find).collect()
@@ -136,11 +174,50 @@ fn chosen(args: &ScoreArgs) -> Vec<Scenario> {
     }
 }
 
+/// Plays a run that was kept once more without a part of it, unless that was done or there is none;
+/// gives what failed.
+fn play_without(
+    without: Without,
+    folder: &Path,
+    args: &ScoreArgs,
+    screen: &Screen,
+) -> Result<Option<String>, Failure> {
+    let kept = Kept::read(folder)?;
+    let again = beside(folder, without);
+    if kept.without != Without::Nothing || again.join("run.json").is_file() {
+        return Ok(None);
+    }
+    let asked = |it: &Scenario| it.has(without) && is_asked_for(it, args);
+    let Some(scenario) = Scenario::find(&kept.scenario).filter(asked) else {
+        return Ok(None);
+    };
+    let what = format!(
+        "{}, seed {}, without the {}",
+        kept.scenario,
+        kept.seed,
+        without.name()
+    );
+    screen.note(&what);
+    let played = play(
+        &scenario, kept.seed, kept.scale, without, &again, args, screen,
+    );
+    Ok(played.err().map(|failure| format!("{what}: {failure}")))
+}
+
+/// Names the folder of the run without a part of what was played into `folder`.
+fn beside(folder: &Path, without: Without) -> PathBuf {
+    let mut name = folder.as_os_str().to_owned();
+    name.push(".without-");
+    name.push(without.name());
+    name.into()
+}
+
 /// Runs one scenario on a server of its own, watched into `folder`.
 fn play(
     scenario: &Scenario,
     seed: u64,
     scale: f64,
+    without: Without,
     folder: &Path,
     args: &ScoreArgs,
     screen: &Screen,
@@ -159,7 +236,7 @@ fn play(
     let server = ThrowAway::start(&options)?;
     let dsn = server.dsn("postgres", "postgres");
     let truth = folder.join("truth.jsonl");
-    let running = scenario.start(&client_config(&dsn)?, &truth, seed, scale, true)?;
+    let running = scenario.start(&client_config(&dsn)?, &truth, seed, scale, without, true)?;
     await_begin(&running);
     let naming = naming_of(scenario);
     let left = running.phase().left_in_all;
@@ -191,6 +268,7 @@ fn play(
         scenario: scenario.name.to_owned(),
         seed,
         scale,
+        without,
         errors: summary.errors.count,
         first_error: summary.errors.first,
     };
@@ -221,13 +299,9 @@ impl Audience for Teller {
 /// Judges a run that was kept; none where it is of a scenario that is not asked for.
 fn judge(folder: &Path, args: &ScoreArgs) -> Result<Option<Run>, Failure> {
     let reading = || Failure::io(format!("cannot read {}", folder.display()));
-    let kept = fs::read_to_string(folder.join("run.json")).map_err(reading())?;
-    let kept: Kept = serde_json::from_str(&kept)
-        .map_err(std::io::Error::from)
-        .map_err(reading())?;
-    let wanted =
-        |it: &Scenario| args.only.is_empty() || args.only.iter().any(|o| o.name == it.name);
-    let Some(scenario) = Scenario::find(&kept.scenario).filter(wanted) else {
+    let kept = Kept::read(folder)?;
+    let asked = |it: &Scenario| kept.without == Without::Nothing && is_asked_for(it, args);
+    let Some(scenario) = Scenario::find(&kept.scenario).filter(asked) else {
         return Ok(None);
     };
     let recording = Recording::open(&folder.join("recording"))?;
@@ -246,8 +320,16 @@ fn judge(folder: &Path, args: &ScoreArgs) -> Result<Option<Run>, Failure> {
     let placebo = scenario
         .is_null()
         .then(|| placebo(folder, &naming, &clients));
+    let again = WITHOUT.map(|without| beside(folder, without));
+    let mut played = Vec::new();
+    for (without, folder) in WITHOUT.into_iter().zip(&again) {
+        if folder.join("run.json").is_file() {
+            played.push((without, Truth::read(&folder.join("truth.jsonl"))?));
+        }
+    }
     Ok(Some(Run {
         placebo: placebo.transpose()?,
+        what_if: WhatIf::of(&scenario, &diagnosis, &clients, &played),
         ..run
     }))
 }

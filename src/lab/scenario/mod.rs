@@ -19,6 +19,7 @@ mod resources;
 mod rows;
 mod several;
 mod tables;
+mod without;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -28,6 +29,7 @@ use postgres::Config;
 
 pub use self::group::Group;
 pub use self::held::Held;
+pub use self::without::Without;
 
 use super::LabError;
 use super::play::{Plan, Running};
@@ -91,7 +93,7 @@ pub struct Truth {
     /// A system that gets slower, and the label of its statement; in a null scenario one that
     /// does not.
     pub victim: (&'static str, &'static str),
-    /// Why; empty in a null scenario.
+    /// Why, the victim's own cause first; empty in a null scenario.
     pub causes: &'static [Cause],
 }
 
@@ -181,8 +183,8 @@ impl Scenario {
         !self.settings.is_empty() || !self.roles.is_empty() || self.other_database.is_some()
     }
 
-    /// Makes the schema in the database that `target` names and starts the systems; `scale`
-    /// stretches the schedule.
+    /// Makes the schema in the database that `target` names and starts the systems, as they are or
+    /// `without` a part of it; `scale` stretches the schedule.
     ///
     /// # Errors
     /// As [`Rollout::start`].
@@ -192,9 +194,17 @@ impl Scenario {
         truth: &Path,
         seed: u64,
         scale: f64,
+        without: Without,
         keep_schema: bool,
     ) -> Result<Running, LabError> {
-        let plan = match self.plays {
+        let mut plan = self.plan(seed, scale, keep_schema);
+        self.take_out(without, &mut plan.systems);
+        plan.start(target, truth)
+    }
+
+    /// Lays it out.
+    fn plan(&self, seed: u64, scale: f64, keep_schema: bool) -> Plan {
+        match self.plays {
             Plays::Rollout(variant) => Rollout {
                 seed,
                 variant,
@@ -214,8 +224,7 @@ impl Scenario {
                 other_database: self.other_database,
                 keep_schema,
             },
-        };
-        plan.start(target, truth)
+        }
     }
 
     fn in_order(&self, mut systems: Vec<System>) -> Vec<System> {
@@ -374,13 +383,7 @@ mod tests {
     pub(super) fn systems(scenario: &Scenario) -> Vec<System> {
         match scenario.plays {
             Plays::Event(systems) => systems(),
-            Plays::Rollout(variant) => {
-                let rollout = Rollout {
-                    variant,
-                    ..Rollout::default()
-                };
-                rollout.plan().systems
-            }
+            Plays::Rollout(_) => scenario.plan(0, 1.0, false).systems,
         }
     }
 

@@ -69,6 +69,7 @@ pub(super) const ALL: &[Scenario] = &[
                         &[],
                     )
                     .stays_away(ms(12))
+                    .takes_the_blame()
                     .at_event()
             };
             let mut systems: Vec<System> = (1..=8).map(county).collect();

@@ -136,10 +136,10 @@ pub(super) const ALL: &[Scenario] = &[
                     "SELECT text FROM pgjam_lab.lookup WHERE code = $1",
                     &[0],
                 );
-            let drop =
-                System::new("admin")
-                    .once()
-                    .runs("drop", "DROP INDEX pgjam_lab.lookup_code", &[]);
+            let drop = System::new("admin")
+                .once()
+                .runs("drop", "DROP INDEX pgjam_lab.lookup_code", &[])
+                .takes_the_blame();
             let newcomer = minds_its_own("newcomer", 30.0, 3);
             vec![decision, drop.at_event(), newcomer.at_event()]
         }),

@@ -192,6 +192,7 @@ mod tests {
                 tails,
             }),
             placebo: None,
+            what_if: None,
             blame: None,
             methods: Vec::new(),
         }

@@ -97,7 +97,7 @@ impl Judged {
 }
 
 impl Hits {
-    fn of(answer: &Answer, cause: &Cause) -> Self {
+    pub(super) fn of(answer: &Answer, cause: &Cause) -> Self {
         let told = answer.class.as_deref();
         let class = told == Some(cause.class) || (told.is_some() && told == cause.or_class);
         let table = match cause.table {

@@ -21,6 +21,7 @@ mod placebo;
 mod share;
 mod table;
 mod timing;
+mod what_if;
 
 use serde::Serialize;
 
@@ -34,8 +35,9 @@ pub use self::placebo::{Blamed, BlamedTotal, Cut, Placebo, PlaceboTotal};
 pub use self::share::Share;
 pub use self::table::render;
 pub use self::timing::{Growth, Tail, Timing};
+pub use self::what_if::{Played, WhatIf, WhatIfTotal};
 
-use super::scenario::{Family, Group, Scenario};
+use super::scenario::{Family, Group, Scenario, Without};
 use super::truth::Truth;
 use crate::attribution::finding::{Diagnosis, Scope};
 
@@ -60,6 +62,8 @@ pub struct Run {
     pub blame: Option<Blame>,
     /// How often an arrival is blamed in windows of a run in which none is to blame; null in others.
     pub placebo: Option<Placebo>,
+    /// What would be without the cause, beside what was played without it; null where nothing was.
+    pub what_if: Option<WhatIf>,
     /// What each method said, and how right that was; pgjam first.
     pub methods: Vec<Told>,
 }
@@ -111,6 +115,7 @@ impl Run {
             growth: Growth::of(scenario, diagnosis, clients),
             blame: Blame::of(scenario, watched, clients),
             placebo: None,
+            what_if: None,
             methods: Method::ALL.into_iter().map(told).collect(),
         }
     }
@@ -199,6 +204,8 @@ pub struct Score {
     pub blame: BlameTotal,
     /// How often an arrival is blamed in windows in which none is to blame.
     pub placebo: PlaceboTotal,
+    /// How near the what-ifs are to what was played, by what was left out; empty where nothing was.
+    pub what_if: Vec<WhatIfTotal>,
     /// Each method by what the trouble goes through.
     pub groups: Vec<GroupTotal>,
     /// Each run.
@@ -225,6 +232,10 @@ impl Score {
             tail_error: TailError::of(counted()),
             blame: BlameTotal::of(counted()),
             placebo: PlaceboTotal::of(counted()),
+            what_if: [Without::Cause, Without::Call]
+                .into_iter()
+                .filter_map(|without| WhatIfTotal::of(without, counted()))
+                .collect(),
             groups: GroupTotal::all(counted()),
             runs,
         }
@@ -298,6 +309,7 @@ mod tests {
             growth,
             blame: None,
             placebo: None,
+            what_if: None,
             methods: vec![Told {
                 method: Method::Pgjam,
                 answers: Vec::new(),

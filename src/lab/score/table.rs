@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::super::scenario::Without;
 use super::figures::{MANY_BLOCKS, MANY_ROWS};
 use super::{Answer, Errors, GroupTotal, Run, Said, Score, Share, Shares, Total};
 use crate::attribution::finding::NotTold;
@@ -30,6 +31,7 @@ pub fn render(score: &Score) -> String {
     of_methods(&mut out, &score.methods);
     of_groups(&mut out, &score.groups);
     of_figures(&mut out, score);
+    of_what_ifs(&mut out, score);
     of_blame(&mut out, score);
     of_placebos(&mut out, score);
     out
@@ -209,6 +211,67 @@ fn of_figures(out: &mut String, score: &Score) {
         .map(|(why_not, times)| format!("{times} {}", reason(*why_not)))
         .collect();
     let _ = writeln!(out, "Not told: {withheld}{}", listed(&reasons));
+}
+
+/// Words how near what would be is to what was played, run by run.
+fn of_what_ifs(out: &mut String, score: &Score) {
+    for total in &score.what_if {
+        let what = match total.without {
+            Without::Nothing => continue,
+            Without::Cause => "Without its cause",
+            Without::Call => "Committing before the call",
+        };
+        let near = &total.mean_with_round_trip;
+        let _ = writeln!(
+            out,
+            "\n{what}, the victim's mean, with its round trip before, is within 20 % of the same\n\
+             played so in {} runs with a lock: {}\n\
+             Without the round trip it is in {}. Before the event, where nothing differs, the\n\
+             clients' own means are in {}.\n\
+             What it takes of each call is within 20 % in {}:\n{}\n\
+             Runs without a right what-if: {}.",
+            with_interval(near.within),
+            off_by(&near.errors),
+            with_interval(total.mean.within),
+            with_interval(total.control.within),
+            with_interval(total.taken.within),
+            off_by(&total.taken.errors),
+            total.untold,
+        );
+        let _ = writeln!(
+            out,
+            "p99: {} It is at most that in {}.",
+            off_by(&total.p99.errors),
+            with_interval(total.p99_at_most),
+        );
+        let groups: Vec<String> = (total.groups.iter())
+            .map(|(group, near)| format!("  {:<24}{:>10}\n", group.name(), count(*near)))
+            .collect();
+        out.push_str(&groups.concat());
+        for run in score.runs.iter().filter(|run| run.came_about) {
+            of_what_if(out, run, total.without);
+        }
+    }
+}
+
+/// Words what would be and what was played of one run.
+fn of_what_if(out: &mut String, run: &Run, without: Without) {
+    let what_if = run.what_if.as_ref();
+    let Some((what_if, played)) = what_if.and_then(|it| Some((it, it.played(without)?))) else {
+        return;
+    };
+    let told = what_if.with_round_trip_ms();
+    let off = told.map(|told| (told - played.mean_ms) / played.mean_ms);
+    let _ = writeln!(
+        out,
+        "  {:<24}seed {:<3}{:>10}, without it {:>9}, said {:>9}{:>10}",
+        run.scenario,
+        run.seed,
+        figures::milliseconds(played.with_ms),
+        figures::milliseconds(played.mean_ms),
+        told.map_or_else(|| "nothing".to_owned(), figures::milliseconds),
+        percents(off),
+    );
 }
 
 /// Words how far the division of waiting is from what the clients know, run by run.

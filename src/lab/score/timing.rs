@@ -86,9 +86,9 @@ pub struct Tail {
 }
 
 /// What the clients timed of a statement in one stretch.
-struct Timed {
-    mean_ms: f64,
-    p99_ms: f64,
+pub(super) struct Timed {
+    pub(super) mean_ms: f64,
+    pub(super) p99_ms: f64,
     calls: usize,
 }
 
@@ -183,7 +183,7 @@ pub(super) fn statement_of(clients: &Truth, system: &str, label: &str) -> Option
 impl Timed {
     /// Reads off what those systems that run a statement timed of it and sent in `from..to`, failures
     /// left out; none if that is nothing.
-    fn of(
+    pub(super) fn of(
         clients: &Truth,
         id: StatementId,
         runners: &[String],
