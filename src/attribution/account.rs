@@ -1,4 +1,4 @@
-//! The figures of a finding: who, how much, through what, and what without it.
+//! The figures of a finding: who, how much, and through what.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,9 @@ use crate::attribution::cause::{Class, InTheWay};
 use crate::attribution::charge::{Charge, SystemId, tally};
 use crate::attribution::event::{EventGroup, Happening};
 use crate::attribution::finding::{
-    Amplifier, Blocker, Cause, CauseLock, EventEffect, Growth, Part, Share, Split, Victim, WhatIf,
+    Amplifier, Blocker, Cause, CauseLock, EventEffect, Growth, Part, Share, Split, Victim,
 };
-use crate::attribution::growth::{Comparison, GrowthPart, Ledger};
+use crate::attribution::growth::{Comparison, GrowthPart};
 use crate::attribution::horizon::Kept;
 use crate::attribution::verdict::Compared;
 use crate::graph::Basis;
@@ -293,66 +293,6 @@ pub(super) fn effect(
         group_marginal_ms: Some(marginal),
         group_interaction_ms: Some(marginal - direct_of_all),
     })
-}
-
-/// Says what the victim would be without a cause, or without the state that most of it is.
-pub(super) fn what_if(
-    book: &Book<'_>,
-    ledger: &Ledger<'_>,
-    compared: &Compared,
-    part: &GrowthPart,
-    cause: &Cause,
-) -> Option<WhatIf> {
-    let comparison = &compared.comparison;
-    let [_, calls] = comparison.calls?;
-    if part.cell.blocker == InTheWay::Nobody {
-        return Some(as_before(comparison, part, cause));
-    }
-    let blocker = cause.blocker.as_ref();
-    let state = cause.dominant_state();
-    let (removed, share, state) = match (blocker.and_then(|b| b.system.as_deref()), state) {
-        (Some(system), Some((state, share))) => {
-            (format!("{state} of {system}"), share, Some(state))
-        }
-        (Some(system), None) => (system.to_owned(), 1.0, None),
-        (None, _) => (cause.class.to_owned(), 1.0, None),
-    };
-    let mean = (comparison.after.1.value - share * part.seconds / calls).max(0.0) * 1e3;
-    let is_removed = |charge: &Charge| {
-        let why = charge.why.as_ref().map(|why| why.state);
-        part.cells.iter().any(|(cell, _)| *cell == charge.cell) && (state.is_none() || why == state)
-    };
-    let p99_ms = compared.after.told.p99_ms.and_then(|p99| {
-        let window = &comparison.after.0;
-        let without = book.p99_without(ledger, comparison.victim, window, is_removed)?;
-        Some(without.min(p99))
-    });
-    Some(WhatIf {
-        removed,
-        mean_ms: Some(mean),
-        p99_ms,
-    })
-}
-
-/// Says what the victim would be without the growth of what nobody is in the way of, or without that
-/// part of it that one system brought; of the slowest calls that is not known.
-fn as_before(comparison: &Comparison, part: &GrowthPart, cause: &Cause) -> WhatIf {
-    let bringer = cause
-        .blocker
-        .as_ref()
-        .and_then(|bringer| bringer.system.as_deref());
-    let brought = part.apportioned.as_ref().and_then(|it| it.shares.first());
-    let (removed, share) = match (bringer, brought) {
-        (Some(system), Some((_, share))) => (format!("the load of {system}"), *share),
-        (Some(system), None) => (format!("the old snapshot of {system}"), 1.0),
-        _ => (format!("the growth of {}", cause.class), 1.0),
-    };
-    let mean = comparison.after.1.value - share * part.estimate.value;
-    WhatIf {
-        removed,
-        mean_ms: Some(mean.max(0.0) * 1e3),
-        p99_ms: None,
-    }
 }
 
 /// Splits a victim's growth over its causes, without remainder.

@@ -38,6 +38,7 @@ mod tail;
 mod timed;
 mod usage;
 mod verdict;
+mod what_if;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet};

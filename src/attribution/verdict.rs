@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::attribution::Book;
-use crate::attribution::account::{cause, effect, first_event, growth, victim, what_if};
+use crate::attribution::account::{cause, effect, first_event, growth, victim};
 use crate::attribution::cause::{Class, InTheWay};
 use crate::attribution::charge::{Charge, Look, SystemId};
 use crate::attribution::event::{EventGroup, Happening, ONBOARDED};
@@ -21,6 +21,7 @@ use crate::attribution::growth::{Comparison, GrowthPart, Ledger};
 use crate::attribution::statistics::{FEWEST_BLOCKS, discoveries};
 use crate::attribution::tail::Slowest;
 use crate::attribution::usage::Work;
+use crate::attribution::what_if::what_if;
 
 /// A cause matters from this share of the mean before, or of the time now.
 const MATERIAL_SHARE: f64 = 0.1;
@@ -349,7 +350,13 @@ impl Candidate<'_> {
                 .map(|_| value / comparison.total.value),
             db_seconds: self.part.seconds,
             event_effect: group.and_then(|group| effect(book, comparison, &cause, group, events)),
-            what_if: what_if(book, ledger, self.compared, self.part, &cause),
+            what_if: what_if(
+                (book, ledger),
+                self.compared,
+                self.part,
+                &cause,
+                (events, group),
+            ),
             tail: self.compared.tail(),
             share_of_slowest: self.compared.share_of_slowest(self.part),
             needs_minutes: (verdict == Verdict::Inconclusive)

@@ -60,6 +60,44 @@ pub(crate) fn finding_about<'a>(diagnosis: &'a Diagnosis, query: &str, by: &str)
         .unwrap_or_else(|| panic!("nobody says that {by} is in the way:\n{}", told(diagnosis)))
 }
 
+/// Compares what is said would be without `guilty` with the same world without it: how far off, as a
+/// share of that, on average over some seeds.
+fn what_if_is_off(query: &str, guilty: &str, world: impl Fn(u64) -> World) -> f64 {
+    let off = |seed| {
+        let whole = world(seed);
+        let mut without = whole.clone();
+        without.systems.retain(|system| system.name != guilty);
+        let (recording, _) = whole.run();
+        let (_, truth) = without.run();
+        let diagnosis = conclude(&recording);
+        let finding = finding_about(&diagnosis, query, guilty);
+        let after = finding.growth.as_ref().unwrap().window_after;
+        let exact = truth.mean_ms(query, after.map(|at| at.0));
+        let told = finding.what_if.as_ref().unwrap().mean_ms.unwrap();
+        println!("{told:.2} ms said, {exact:.2} ms without {guilty}, seed {seed}");
+        (told - exact) / exact
+    };
+    (0..5).map(off).sum::<f64>() / 5.0
+}
+
+#[test]
+fn what_is_said_would_be_without_the_guilty_is_what_is_without_it() {
+    let off = what_if_is_off(DECIDE, "sync-12", story);
+    assert!(off.abs() < 0.2, "{off}");
+}
+
+#[test]
+fn who_queued_behind_the_guilty_would_not_queue_without_it() {
+    let many = |seed| {
+        let decision = system("decision", 12, -60.0, 400.0, &[takes(DECIDE, 4.0, 0)]);
+        let steps = [takes(SYNC, 2.0, 0), Step::Away(300.0)];
+        let holder = system("sync-12", 1, 40.2, 600.0, &steps);
+        world(vec![decision, holder], 100.0, seed)
+    };
+    let off = what_if_is_off(DECIDE, "sync-12", many);
+    assert!(off.abs() < 0.2, "{off}");
+}
+
 #[test]
 fn the_quiet_guilty_is_named_and_the_loud_harmless_are_not() {
     for seed in 0..5 {
