@@ -51,6 +51,8 @@ pub(super) enum Part {
     Whole,
     /// The same, except that it commits before it is away, and begins anew after it.
     CommitsFirst,
+    /// The same at the rate that it begins with: it never speeds up.
+    AtFirstRate,
     /// Nothing: it never arrives.
     Absent,
 }
@@ -269,10 +271,14 @@ pub(super) struct Arrivals {
 impl Arrivals {
     /// Draws a system's stream, whose rate steps up `settle` after it began if the system's does.
     pub(super) fn new(seed: u64, system: &System, settle: Duration) -> Self {
+        let factor = match system.part {
+            Part::AtFirstRate => 1.0,
+            Part::Whole | Part::CommitsFirst | Part::Absent => system.speeds_up,
+        };
         Self {
             rng: StdRng::seed_from_u64(seed),
             pace: system.pace,
-            step: (settle, system.speeds_up),
+            step: (settle, factor),
             began: None,
             draws: system.draws.clone(),
             next: None,

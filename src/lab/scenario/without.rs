@@ -1,7 +1,7 @@
 //! A scenario once more without a part of it: what an analysis says would be, played.
 //!
-//! - Whoever arrives and is blamed for the victim's waiting does not come; whoever is blamed, there
-//!   before or not, commits first. The truth blames, or where that names nobody a mark on the system.
+//! - Whoever arrives and is blamed for the victim's waiting does not come, and whoever comes more often
+//!   does not; whoever is blamed, there before or not, commits first. The truth blames, or where that names nobody a mark on the system.
 //! - All others come when they would, with the same draws.
 
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ pub enum Without {
     /// Nothing.
     #[default]
     Nothing,
-    /// Who makes the victim slower: it never arrives.
+    /// Who makes the victim slower: it never arrives, or never comes more often.
     Cause,
     /// The time that it is away inside a transaction: it commits first.
     Call,
@@ -48,6 +48,7 @@ impl Scenario {
         for system in systems.iter_mut().filter(|it| self.blames(it)) {
             system.part = match without {
                 Without::Cause if system.phase > 0 => Part::Absent,
+                Without::Cause if system.speeds_up > 1.0 => Part::AtFirstRate,
                 Without::Call if system.is_away_inside() => Part::CommitsFirst,
                 Without::Nothing | Without::Cause | Without::Call => Part::Whole,
             };
@@ -106,6 +107,7 @@ mod tests {
         assert_eq!(left_out("self-contention", Without::Cause), ["batch"]);
         assert_eq!(left_out("hot-object", Without::Cause).len(), 8);
         assert_eq!(left_out("own-plan", Without::Cause), ["admin"]);
+        assert_eq!(left_out("rate-step", Without::Cause), ["sync"]);
     }
 
     #[test]
