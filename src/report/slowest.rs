@@ -65,10 +65,10 @@ pub(super) fn moved(finding: &Finding, of: impl Fn(&Quantiles) -> Option<f64>) -
     })
 }
 
-/// Says between what a p99 lies for certain, where that is more than it says itself.
+/// Says between what a p99 lies by what was seen, where that is more than it says itself.
 pub(super) fn bracket(quantiles: &Quantiles, p99: f64) -> Option<String> {
     let bracket = quantiles.p99_bracket_ms?;
-    Some(format!("{} for certain", interval(p99, bracket)))
+    Some(format!("{} by what was seen", interval(p99, bracket)))
 }
 
 /// Says why a quantile is not told.
