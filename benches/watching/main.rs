@@ -1,7 +1,7 @@
 //! What a watch costs the server that is watched, and those who work on it.
 //!
 //! ```text
-//! cargo bench --bench watching                          about 40 minutes
+//! cargo bench --bench watching                          about an hour
 //! cargo bench --bench watching -- --quick               two rounds of short slices
 //! cargo bench --bench watching -- --only idle --only storm
 //! cargo bench --bench watching -- --pairs 40 --pg-bin DIR --pg-activity FILE
@@ -11,7 +11,8 @@
 //!   `pg_activity`, where it is installed; and nobody, twice: what the second time differs from the
 //!   first is what this machine does by itself.
 //! - They take turns on one server under one load that never stops: forwards, then backwards
-//!   (A B C C B A), so that drift cancels. Each slice begins when its watcher has settled.
+//!   (A B C C B A), so that drift cancels. Each slice begins when its watcher has settled; where
+//!   nobody works, when it goes its steady pace, so that what connecting costs is left out there.
 //! - Processor time is the operating system's, see [`processes`]; the watchers run on the same
 //!   machine as the server, and what they take of it is in the figures of the load.
 //! - An interval is Student's over the pairs, at 95 %.

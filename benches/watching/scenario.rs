@@ -21,7 +21,7 @@ const IDLE: usize = 500;
 const FIGHTERS: u32 = 400;
 
 /// How often a watch looks at tables, databases, settings and the server's own counters: slices are
-/// shorter than that.
+/// shorter than that, and what it takes is told beside them.
 const AROUND_EVERY: Duration = Duration::from_secs(10);
 
 /// The share of a core that a watch may take at ten looks a second, and at the pace of a server
@@ -115,7 +115,11 @@ pub(crate) fn measure(scenario: Scenario, plan: &Plan) -> anyhow::Result<()> {
             Some(Load::start(&server, work)?)
         }
     };
-    let slices = slice::rounds(&server, &watchers, plan.pairs, plan.slice())?;
+    let settles = match scenario {
+        Scenario::Idle => slice::SETTLE_FOR_GOOD,
+        _ => slice::SETTLE,
+    };
+    let slices = slice::rounds(&server, &watchers, plan.pairs, [settles, plan.slice()])?;
     let told = load.map(Load::end).transpose()?;
     print(scenario, &watchers, &slices, told.as_ref());
     if scenario == Scenario::Idle {
@@ -124,7 +128,7 @@ pub(crate) fn measure(scenario: Scenario, plan: &Plan) -> anyhow::Result<()> {
             .iter()
             .filter(|it| matches!(it, Watcher::Record(_)))
         {
-            let slice = slice::take(&server, &mut control, watcher, lasts)?;
+            let slice = slice::take(&server, &mut control, watcher, [settles, lasts])?;
             println!(
                 "{watcher}: {:.2} % in {} s, what it looks at every {} s included",
                 slice.backends * 100.0,

@@ -11,7 +11,12 @@ use crate::processes::{Reading, family};
 use crate::watcher::Watcher;
 
 /// How long a watcher may find its feet before it is measured: connecting, the first look.
-const SETTLE: Duration = Duration::from_millis(1_500);
+pub(crate) const SETTLE: Duration = Duration::from_millis(1_500);
+
+/// … and until it goes its steady pace, which is what weeks of watching cost. At one look a second
+/// the server plans each of the first five anew, and everything around the sessions is looked at
+/// within the first ten seconds and then every ten: a slice lies between two such looks.
+pub(crate) const SETTLE_FOR_GOOD: Duration = Duration::from_millis(11_500);
 
 /// How long a session of its may take to appear.
 const SOON: Duration = Duration::from_secs(20);
@@ -33,16 +38,16 @@ pub(crate) struct Slice {
     pub(crate) memory: Option<f64>,
 }
 
-/// Lets `watcher` watch, and measures.
+/// Lets `watcher` settle and watch, and measures.
 pub(crate) fn take(
     server: &ThrowAway,
     control: &mut Client,
     watcher: &Watcher,
-    lasts: Duration,
+    [settles, lasts]: [Duration; 2],
 ) -> anyhow::Result<Slice> {
     let watching = watcher.begin(server)?;
     let backends = backends(control, watcher)?;
-    std::thread::sleep(SETTLE);
+    std::thread::sleep(settles);
     let postmaster = server.pid().context("the server is gone")?;
     let servers = family(postmaster)?;
     let own = match watching.pid() {
@@ -108,7 +113,7 @@ pub(crate) fn rounds(
     server: &ThrowAway,
     watchers: &[Watcher],
     pairs: usize,
-    lasts: Duration,
+    times: [Duration; 2],
 ) -> anyhow::Result<Vec<Vec<Slice>>> {
     let mut control = server.connect("postgres")?;
     let mut slices: Vec<Vec<Slice>> = watchers.iter().map(|_| Vec::new()).collect();
@@ -120,7 +125,7 @@ pub(crate) fn rounds(
             order.reverse();
         }
         for which in order {
-            let slice = take(server, &mut control, &watchers[which], lasts)?;
+            let slice = take(server, &mut control, &watchers[which], times)?;
             slices[which].push(slice);
         }
     }

@@ -25,8 +25,8 @@ pub(super) struct WindowArgs {
     pub(super) last: Option<Duration>,
 }
 
-/// Of what is too long to be read at once so many rows of samples are read, beside the sums.
-const ROWS_BESIDE_SUMS: u64 = 250_000;
+/// Of what is too long to be read at once so many bytes of samples are read, beside the sums.
+const BYTES_BESIDE_SUMS: u64 = 64 << 20;
 
 impl WindowArgs {
     /// Reads that part of a recording, and says so where not all of it is samples.
@@ -36,7 +36,7 @@ impl WindowArgs {
             Err(RecordingError::TooLarge { .. }) => {}
             read => return Ok(read?),
         }
-        let (recording, from) = Recording::open_summed(folder, window, ROWS_BESIDE_SUMS)?;
+        let (recording, from) = Recording::open_summed(folder, window, BYTES_BESIDE_SUMS)?;
         if let Some(from) = from {
             let which = if recording.minutes.is_empty() {
                 format!("this is about the time from {from} on")

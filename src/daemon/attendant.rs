@@ -18,12 +18,13 @@ use super::books::Books;
 use super::config::{Age, Settings};
 use super::live::ServerLive;
 use super::watch::{Audience, Reached, Watch, WatchError, keep_owed, reach, tell_of_recording};
+use super::words::Words;
 use crate::connect::{ConnectErrorKind, Environment, Target};
 use crate::recording::{
     Charge, Disk, Entry, Event, Limits, Recorder, RecordingError, Retention, Size, declare,
 };
 use crate::sample::live::{Options, Owed};
-use crate::sample::{Declared, Loss, Name, Server, Snapshot, StatementText};
+use crate::sample::{Declared, Loss, Server, Snapshot};
 use crate::time::Span;
 
 /// How soon it tries again, and how long it waits at most in the end.
@@ -187,7 +188,7 @@ impl Attendant {
                     let (what, consequence) = (&missing.what, &missing.consequence);
                     info!(server = &*self.name, "{what}: {consequence}");
                 }
-                none.insert(create(settings, reached).await?)
+                none.insert(create(settings, reached, self.live.words()).await?)
             }
         };
         let (name, address, to) = (&self.name, reached.session.address(), settings.to.display());
@@ -318,6 +319,7 @@ fn limits(settings: &Settings) -> Limits {
 async fn create(
     settings: &Settings,
     reached: &Reached,
+    words: Words,
 ) -> Result<(PathBuf, Recorder, Books), WatchError> {
     let (folder, naming) = (settings.to.clone(), settings.system_by.clone());
     let server = reached.server.clone();
@@ -330,6 +332,7 @@ async fn create(
             &Event::told(&folder),
             recorder.last_tick().map(|tick| tick.at),
         );
+        let books = books.sharing(words);
         Ok((folder, recorder, books))
     })
     .await?
@@ -403,18 +406,6 @@ struct Listener<'a> {
 impl Audience for Listener<'_> {
     fn stirs(&mut self) {
         self.live.back_within(LOOKING);
-    }
-
-    fn learned(&mut self, text: &StatementText) {
-        if self.has_readers {
-            self.live.learned(text);
-        }
-    }
-
-    fn named(&mut self, name: &Name) {
-        if self.has_readers {
-            self.live.named(name);
-        }
     }
 
     fn found(&mut self, server: &Server) {

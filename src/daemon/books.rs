@@ -7,19 +7,29 @@
 //! ```
 //! The books outlive a connection, as the recording does.
 
+use std::collections::HashSet;
 use std::fmt;
 
-use super::live::words::Words;
+use super::words::{Words, mentioned};
 use crate::attribution::{Charged, Detector, Rollup};
 use crate::graph::view::Vocabulary;
+use crate::names::Statements;
 use crate::recording::{Entry, Event, RolledUp};
 use crate::sample::{Counters, Name, Snapshot, StatementText, Surroundings};
+use crate::statement::StatementId;
 use crate::system::Naming;
 use crate::time::Timestamp;
 
+/// So many readings of texts are held.
+const READINGS: usize = 2_048;
+/// So many texts are read at one look beside those of who waits.
+const READ_AT_ONCE: usize = 32;
+
 /// The books of one server.
 pub struct Books {
+    naming: Naming,
     words: Words,
+    readings: Readings,
     rollup: Rollup,
     detector: Detector,
     last: Timestamp,
@@ -37,20 +47,28 @@ impl Books {
     #[must_use]
     pub fn new(naming: Naming, told: &[Event], until: Option<Timestamp>) -> Self {
         Self {
-            words: Words::new(naming),
+            naming,
+            words: Words::default(),
+            readings: Readings::default(),
             rollup: Rollup::default(),
             detector: Detector::knowing(told, until),
             last: Timestamp::default(),
         }
     }
 
+    /// Lets them share their words with whoever else has a hold on these.
+    #[must_use]
+    pub fn sharing(self, words: Words) -> Self {
+        Self { words, ..self }
+    }
+
     /// Learns a text, before the look that mentions it.
-    pub fn learn(&mut self, text: &StatementText) {
+    pub fn learn(&self, text: &StatementText) {
         self.words.learn(text);
     }
 
     /// Learns a name, before the look that mentions it.
-    pub fn name(&mut self, name: &Name) {
+    pub fn name(&self, name: &Name) {
         self.words.name(name);
     }
 
@@ -58,11 +76,13 @@ impl Books {
     #[must_use]
     pub fn look(&mut self, snapshot: &Snapshot) -> Vec<Entry> {
         self.last = snapshot.tick.at;
-        let (naming, names, statements) = self.words.for_books(snapshot);
+        self.words.seen(snapshot);
+        self.readings.prepare(snapshot, &self.words);
+        let names = self.words.names();
         let words = Vocabulary {
-            naming: &naming,
+            naming: &self.naming,
             names: &names,
-            statements: &statements,
+            statements: &self.readings.statements,
         };
         let events = self.detector.look(snapshot, words);
         let mut entries: Vec<Entry> = events.into_iter().map(Entry::Event).collect();
@@ -112,6 +132,37 @@ impl Books {
         for rolled in over {
             entries.extend(self.detector.minute(&rolled).into_iter().map(Entry::Event));
             entries.push(Entry::Minute(Box::new(rolled)));
+        }
+    }
+}
+
+/// What texts mean, as far as charges need it: most are never part of a wait, and every tick is
+/// charged.
+#[derive(Default)]
+struct Readings {
+    statements: Statements,
+    known: HashSet<StatementId>,
+}
+
+impl Readings {
+    /// Reads the texts of those involved in waits, and of what others run as far as one look allows.
+    fn prepare(&mut self, snapshot: &Snapshot, words: &Words) {
+        self.read(mentioned(snapshot), READ_AT_ONCE, words);
+        let pids: HashSet<_> = snapshot.locks.iter().filter_map(|lock| lock.pid).collect();
+        let involved = snapshot.sessions.iter().filter(|s| pids.contains(&s.pid));
+        let theirs = involved.filter_map(|session| session.statement);
+        self.read(theirs, usize::MAX, words);
+    }
+
+    /// Reads the texts that are not read yet, so many at most.
+    fn read(&mut self, ids: impl Iterator<Item = StatementId>, most: usize, words: &Words) {
+        if self.known.len() > READINGS {
+            *self = Self::default();
+        }
+        let unread = words.texts(ids.filter(|id| !self.known.contains(id)));
+        for text in unread.iter().take(most) {
+            self.statements.learn(text);
+            self.known.insert(text.id);
         }
     }
 }

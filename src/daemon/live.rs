@@ -2,7 +2,7 @@
 //!
 //! - A watcher tells and goes on: every lock is held for a copy or a sum, and what takes longer
 //!   (a graph in words) is made by whoever asks, from what it took out under the lock.
-//! - It is bounded, however many systems, statements and tables come by: see [`words`] and
+//! - It is bounded, however many systems, statements and tables come by: see [`Words`] and
 //!   [`series`] for the bounds. What they cost is counted.
 //! - Spans and instants are the server's. The tool's clock says only whether a watcher is still
 //!   at work, and when a reader saw the last tick.
@@ -11,7 +11,6 @@
 
 pub mod series;
 pub mod totals;
-pub mod words;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -20,14 +19,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
+use super::words::{Words, mentioned};
 use crate::graph::WaitGraph;
 use crate::graph::view::{GraphView, Vocabulary};
+use crate::names::Statements;
 use crate::recording::{Charge, Size};
-use crate::sample::{Declared, Loss, Name, Server, Snapshot, StatementText};
+use crate::sample::{Declared, Loss, Server, Snapshot};
 use crate::system::Naming;
 use crate::time::{Span, Timestamp};
 use totals::Totals;
-use words::Words;
 
 /// So many declared events may wait for their watcher.
 const WAITING: usize = 64;
@@ -52,7 +52,7 @@ impl Live {
     pub fn watch(&self, name: &str, naming: Naming, folder: &Path) -> Arc<ServerLive> {
         let mut servers = self.servers.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = servers.get(name) {
-            locked(&known.words).naming = Arc::new(naming);
+            *locked(&known.naming) = Arc::new(naming);
             folder.clone_into(&mut locked(&known.status).folder);
             return Arc::clone(known);
         }
@@ -139,7 +139,8 @@ pub struct Look {
 pub struct ServerLive {
     name: Arc<str>,
     looks: watch::Sender<Option<Arc<Look>>>,
-    words: Mutex<Words>,
+    naming: Mutex<Arc<Naming>>,
+    words: Words,
     totals: Mutex<Totals>,
     status: Mutex<Status>,
     declared: Mutex<Told>,
@@ -163,7 +164,8 @@ impl ServerLive {
         Self {
             name: name.into(),
             looks: watch::Sender::new(None),
-            words: Mutex::new(Words::new(naming)),
+            naming: Mutex::new(Arc::new(naming)),
+            words: Words::default(),
             totals: Mutex::default(),
             status: Mutex::new(Status {
                 connection: Connection::Connecting,
@@ -207,19 +209,15 @@ impl ServerLive {
         status.turn(Connection::Lost(reason.chars().take(500).collect()));
     }
 
-    /// Takes a text that rows will name.
-    pub fn learned(&self, text: &StatementText) {
-        locked(&self.words).learn(text);
-    }
-
-    /// Takes a name.
-    pub fn named(&self, name: &Name) {
-        locked(&self.words).name(name);
+    /// Gives a hold on its words: whoever learns of texts and names puts them there, before the tick
+    /// that mentions them.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        self.words.clone()
     }
 
     /// Takes a tick: counts it, and holds it for whoever asks.
     pub fn saw(&self, snapshot: &Snapshot) {
-        locked(&self.words).seen(snapshot);
         locked(&self.totals).look(snapshot);
         let look = Look {
             snapshot: snapshot.clone(),
@@ -278,8 +276,7 @@ impl ServerLive {
     #[must_use]
     pub fn status(&self) -> Status {
         let mut status = locked(&self.status).clone();
-        let dropped = locked(&self.words).dropped();
-        for (kind, count) in dropped {
+        for (kind, count) in self.words.dropped() {
             if count > 0 {
                 status.losses.insert(kind.into(), count);
             }
@@ -308,8 +305,14 @@ impl ServerLive {
     /// Puts a tick into words; without texts, statements are told by what they do and their ids.
     #[must_use]
     pub fn view(&self, look: &Look, with_texts: bool) -> GraphView {
-        let (naming, names, texts) = locked(&self.words).for_words(&look.snapshot);
-        let statements = texts.read(with_texts);
+        let (naming, names) = (self.naming(), self.words.names());
+        let texts = self.words.texts(mentioned(&look.snapshot));
+        let statements = Statements::of(&texts);
+        let statements = if with_texts {
+            statements
+        } else {
+            statements.without_texts()
+        };
         let words = Vocabulary {
             naming: &naming,
             names: &names,
@@ -321,7 +324,7 @@ impl ServerLive {
     /// Gives the rules by which systems are named.
     #[must_use]
     pub fn naming(&self) -> Arc<Naming> {
-        Arc::clone(&locked(&self.words).naming)
+        Arc::clone(&locked(&self.naming))
     }
 
     /// Tells why it is not watched; none where it is.

@@ -24,6 +24,7 @@ pub mod live;
 mod service_manager;
 mod supervisor;
 pub mod watch;
+pub mod words;
 
 pub use self::supervisor::{DaemonError, Plan, run};
 

@@ -237,15 +237,15 @@ pub enum RecordingError {
     },
     /// More than fits in memory.
     #[error(
-        "{} holds about {rows} rows for that time, too many to read at \
+        "{} holds about {} MiB of rows for that time, too much to read at \
          once; name a window of at most {fits}",
-        folder.display()
+        folder.display(), bytes.div_ceil(1 << 20)
     )]
     TooLarge {
         /// The folder.
         folder: PathBuf,
-        /// So many rows.
-        rows: u64,
+        /// So many bytes of rows.
+        bytes: u64,
         /// So long a window fits.
         fits: Span,
     },

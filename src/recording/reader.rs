@@ -15,7 +15,7 @@ use super::parts::Parts;
 use super::rows::{Look, PerMinute, Row, Stamped, TickRow};
 use super::seen::{self, LockRow, SessionRow};
 use super::tables::KINDS;
-use super::window::{self, MOST_ROWS, Size, Window};
+use super::window::{self, MOST_BYTES, Size, Window};
 use super::{Recording, RecordingError};
 use crate::pg::QueryId;
 use crate::sample::{
@@ -45,24 +45,28 @@ impl Recording {
     /// Where the folder is no recording, or a later version wrote it, or the window holds more
     /// than can be read at once.
     pub fn open_within(folder: &Path, window: Window) -> Result<Self, RecordingError> {
-        Self::open_bounded(folder, window, MOST_ROWS)
+        Self::open_bounded(folder, window, MOST_BYTES)
     }
 
-    /// Reads a window that has about so many rows at most; see [`Recording::open_within`].
+    /// Reads a window whose rows take about so many bytes in memory at most; see [`Recording::open_within`].
     ///
     /// # Errors
     ///
     /// As [`Recording::open_within`].
     pub fn open_bounded(folder: &Path, window: Window, most: u64) -> Result<Self, RecordingError> {
         let manifest = manifest(folder)?;
-        if let Size::TooLarge { rows, fits } = window::size(folder, window, most)? {
+        if let Size::TooLarge { bytes, fits } = window::size(folder, window, most)? {
             let folder = folder.to_owned();
-            return Err(RecordingError::TooLarge { folder, rows, fits });
+            return Err(RecordingError::TooLarge {
+                folder,
+                bytes,
+                fits,
+            });
         }
         Ok(Self::of_parts(folder, manifest, window, window))
     }
 
-    /// Reads a window however much it holds: of its end the samples, about so many rows at most, and
+    /// Reads a window however much it holds: of its end the samples, about so many bytes at most, and
     /// of the time before what remains of the minutes; gives that moment, if it is not all samples.
     ///
     /// A minute's sums are what its samples were charged to, and so it is the same time that is
@@ -87,7 +91,7 @@ impl Recording {
             // A minute of which some ticks are read would be missing before them.
             begin().filter(|at| *at >= from).min().unwrap_or(from)
         } else {
-            window::fitting_from(folder, window, MOST_ROWS.max(most))?.unwrap_or(from)
+            window::fitting_from(folder, window, MOST_BYTES.max(most))?.unwrap_or(from)
         };
         let samples = Window { from, ..window };
         let read = Self::of_parts(folder, manifest, window, samples);

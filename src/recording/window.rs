@@ -11,19 +11,20 @@ use super::retention::Class;
 use super::rows::Row;
 use super::seen::{LockRow, SessionRow};
 use super::{RecordingError, format, reader};
-use crate::sample::{StatementCounters, TableCounters};
+use crate::sample::{Lock, Session, StatementCounters, TableCounters};
 use crate::time::{Span, Timestamp};
 
-/// The tables that make a window large.
-const LARGE: [&str; 4] = [
-    SessionRow::TABLE,
-    LockRow::TABLE,
-    StatementCounters::TABLE,
-    TableCounters::TABLE,
+/// The tables that make a window large, and what a row of each takes in memory. Its words it shares
+/// with others.
+const LARGE: [(&str, usize); 4] = [
+    (SessionRow::TABLE, size_of::<Session>()),
+    (LockRow::TABLE, size_of::<Lock>()),
+    (StatementCounters::TABLE, size_of::<StatementCounters>()),
+    (TableCounters::TABLE, size_of::<TableCounters>()),
 ];
 
-/// So many rows of these are read at once: about a gigabyte.
-pub(super) const MOST_ROWS: u64 = 4_000_000;
+/// So many bytes of these are read at once.
+pub(super) const MOST_BYTES: u64 = 1 << 30;
 
 /// What a row of a segment takes, about.
 const SEGMENT_ROW_BYTES: u64 = 200;
@@ -84,7 +85,7 @@ impl Window {
 pub(super) enum Size {
     Fits,
     TooLarge {
-        rows: u64,
+        bytes: u64,
         /// So long a one at the end of the recording would fit.
         fits: Span,
     },
@@ -92,21 +93,21 @@ pub(super) enum Size {
 
 /// Weighs a window by what its files say that they hold, without reading their rows.
 pub(super) fn size(folder: &Path, window: Window, most: u64) -> Result<Size, RecordingError> {
-    let hours = rows_by_hour(
+    let hours = bytes_by_hour(
         folder,
         &format::slug(&reader::manifest(folder)?.server),
         window,
     );
-    let rows: f64 = hours.values().sum();
-    if rows <= most as f64 {
+    let bytes: f64 = hours.values().sum();
+    if bytes <= most as f64 {
         return Ok(Size::Fits);
     }
     let mut room = most as f64;
     let mut fits = 0.0;
-    for rows in hours.values().rev() {
-        let share = (room / rows).min(1.0);
+    for bytes in hours.values().rev() {
+        let share = (room / bytes).min(1.0);
         fits += share;
-        room -= rows * share;
+        room -= bytes * share;
         if share < 1.0 {
             break;
         }
@@ -119,11 +120,11 @@ pub(super) fn size(folder: &Path, window: Window, most: u64) -> Result<Size, Rec
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "a count of rows"
+        reason = "what rows take"
     )]
-    let rows = rows as u64;
+    let bytes = bytes as u64;
     let fits = Span::from_secs(minutes * 60);
-    Ok(Size::TooLarge { rows, fits })
+    Ok(Size::TooLarge { bytes, fits })
 }
 
 /// Gives the moment from which on a window can be read at once; none where all of it can.
@@ -133,32 +134,33 @@ pub(super) fn fitting_from(
     most: u64,
 ) -> Result<Option<Timestamp>, RecordingError> {
     let slug = format::slug(&reader::manifest(folder)?.server);
-    let hours = rows_by_hour(folder, &slug, window);
+    let hours = bytes_by_hour(folder, &slug, window);
     // The rows of the last hour lie before its last tick.
     let last = reader::last_tick(folder, &slug).map_or(window.to, |last| last.at.min(window.to));
     let mut room = most as f64;
-    for (&hour, &rows) in hours.iter().rev() {
-        if rows > room {
+    for (&hour, &bytes) in hours.iter().rev() {
+        if bytes > room {
             let start = partition::start_of(hour).max(window.from);
             let end = partition::start_of(hour + 1).min(last).max(start);
             #[expect(clippy::cast_possible_truncation, reason = "a part of an hour")]
-            let fits = (end.since(start).as_micros() as f64 * room / rows) as i64;
+            let fits = (end.since(start).as_micros() as f64 * room / bytes) as i64;
             return Ok(Some(end - Span::from_micros(fits)));
         }
-        room -= rows;
+        room -= bytes;
     }
     Ok(None)
 }
 
-/// Adds up the rows of the large tables in a window, by the hour.
-fn rows_by_hour(folder: &Path, slug: &str, window: Window) -> BTreeMap<i64, f64> {
+/// Adds up what the rows of the large tables in a window take, by the hour.
+fn bytes_by_hour(folder: &Path, slug: &str, window: Window) -> BTreeMap<i64, f64> {
     let mut hours = BTreeMap::new();
-    for table in LARGE {
+    for (table, row_bytes) in LARGE {
         let all = partition::partitions(&folder.join(table), slug).into_iter();
         for Partition { hour, path } in all.filter(|hour| window.touches(hour.hour, Class::Raw)) {
             let files = partition::files_in(&path);
             let rows: u64 = files.iter().map(|file| rows_in(file)).sum();
-            *hours.entry(hour).or_default() += rows as f64 * window.share_of(hour);
+            *hours.entry(hour).or_default() +=
+                rows as f64 * row_bytes as f64 * window.share_of(hour);
         }
     }
     hours

@@ -178,10 +178,10 @@ fn a_recording_too_long_to_be_read_at_once_says_what_its_samples_say_by_the_minu
     writer.finish().unwrap();
     let whole = Recording::open(folder.path()).unwrap();
     let seen = whole.snapshots.iter();
-    let rows: usize = seen
-        .map(|seen| seen.sessions.len() + seen.locks.len())
+    let bytes: usize = seen
+        .map(|seen| size_of_val(&seen.sessions[..]) + size_of_val(&seen.locks[..]))
         .sum();
-    let most = u64::try_from(rows / 3).unwrap();
+    let most = u64::try_from(bytes / 3).unwrap();
     let (read, from) = Recording::open_summed(folder.path(), Window::ALL, most).unwrap();
     let from = from.unwrap();
     assert_eq!(read.minutes.last().unwrap().minute.until, from);

@@ -94,10 +94,10 @@ impl Stage {
         let server = self.live.watch(name, Naming::default(), &folder);
         server.connected(&seen::server());
         for text in seen::texts() {
-            server.learned(&text);
+            server.words().learn(&text);
         }
         for name in seen::names() {
-            server.named(&name);
+            server.words().name(&name);
         }
         server
     }
@@ -197,13 +197,7 @@ impl Answer {
 
 /// Tells of a tick, and of where its time went, as a watcher does.
 pub(crate) fn see(server: &ServerLive, snapshot: &Snapshot) {
-    let mut books = Books::new(Naming::default(), &[], None);
-    for text in seen::texts() {
-        books.learn(&text);
-    }
-    for name in seen::names() {
-        books.name(&name);
-    }
+    let mut books = Books::new(Naming::default(), &[], None).sharing(server.words());
     server.saw(snapshot);
     for entry in books.look(snapshot) {
         if let Entry::Charges(charges) = &entry {

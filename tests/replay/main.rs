@@ -82,9 +82,9 @@ fn replay(load: &Load, slower: i64) -> Vec<f64> {
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().join("day");
     let recorder = Recorder::begin(&to, load.server());
-    let mut books = Books::new(Naming::default(), &[], None);
     let live = Live::default();
     let server = live.watch("replayed", Naming::default(), &to);
+    let mut books = Books::new(Naming::default(), &[], None).sharing(server.words());
     server.connected(load.server());
 
     let mut round = Round::first(load);
@@ -94,12 +94,10 @@ fn replay(load: &Load, slower: i64) -> Vec<f64> {
     memory::forget_peak();
     loop {
         for text in load.texts(round.number) {
-            server.learned(&text);
             books.learn(&text);
             recorder.take(Entry::Statement(text));
         }
         for name in load.names() {
-            server.named(name);
             books.name(name);
             recorder.take(Entry::Name(name.clone()));
         }

@@ -26,9 +26,9 @@ use crate::time::{Span, Timestamp};
 const USUAL: Span = Span::from_secs(600);
 /// The longest window.
 const LONGEST: Span = Span::from_secs(2 * 3_600);
-/// So many rows are reckoned with at most: each takes some hundred bytes while they are read, and
-/// the watch has to go on beside it.
-const ROWS: u64 = 100_000;
+/// So many bytes of rows are reckoned with at most: with what is worked out from them they take some
+/// times as much, and the watch has to go on beside it.
+const MOST: u64 = 16 << 20;
 
 /// What is asked for.
 #[derive(Debug, Deserialize)]
@@ -76,16 +76,17 @@ fn diagnosis(
     with_texts: bool,
 ) -> Result<String, Problem> {
     let window = Window { from, to };
-    let recording = Recording::open_bounded(folder, window, ROWS).map_err(|error| match error {
+    let recording = Recording::open_bounded(folder, window, MOST).map_err(|error| match error {
         RecordingError::NotARecording(_) => Problem::later(
             StatusCode::SERVICE_UNAVAILABLE,
             "nothing is recorded yet",
             5,
         ),
-        RecordingError::TooLarge { rows, .. } => {
+        RecordingError::TooLarge { bytes, .. } => {
+            let (bytes, most) = (bytes.div_ceil(1 << 20), MOST >> 20);
             let detail = format!(
-                "the window holds about {rows} rows, more than the {ROWS} that are reckoned \
-                     with here: ask for a shorter one, or run pgjam report"
+                "the window holds about {bytes} MiB of rows, more than the {most} that are reckoned \
+                 with here: ask for a shorter one, or run pgjam report"
             );
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
         }

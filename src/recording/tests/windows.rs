@@ -101,14 +101,15 @@ fn within_an_hour_a_window_is_exact_to_the_microsecond() {
 fn more_than_fits_is_refused_with_what_would_fit() {
     let folder = tempfile::tempdir().unwrap();
     drop(hours(folder.path(), 10));
-    // Four rows an hour: three sessions and a lock.
-    let refused = Recording::open_bounded(folder.path(), Window::ALL, 20).unwrap_err();
-    let RecordingError::TooLarge { rows, fits, .. } = refused else {
+    // Each hour has three sessions and a lock.
+    let hour = (3 * size_of::<Session>() + size_of::<Lock>()) as u64;
+    let refused = Recording::open_bounded(folder.path(), Window::ALL, 5 * hour).unwrap_err();
+    let RecordingError::TooLarge { bytes, fits, .. } = refused else {
         panic!("{refused}")
     };
-    assert_eq!((rows, fits), (40, Span::from_secs(5 * 3_600)));
+    assert_eq!((bytes, fits), (10 * hour, Span::from_secs(5 * 3_600)));
     let window = Window::last(folder.path(), fits).unwrap();
-    let read = Recording::open_bounded(folder.path(), window, 30).unwrap();
+    let read = Recording::open_bounded(folder.path(), window, 8 * hour).unwrap();
     assert_eq!(ticks(&read), [4, 5, 6, 7, 8, 9]);
 }
 
