@@ -73,7 +73,7 @@ impl Timestamp {
 
 /// An instant on its way to a reader: it serialises as RFC 3339 in UTC, whole, to the
 /// microsecond, so that a backend's start can be compared with the server's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rfc3339(pub Timestamp);
 
 impl Serialize for Rfc3339 {

@@ -340,6 +340,11 @@ pub(crate) fn is_victim(session: &Session) -> bool {
         && &*session.application_name != APPLICATION_NAME
 }
 
+/// Tells whether a session's time is being lost to a heavyweight lock.
+pub(crate) fn is_blocked(session: &Session) -> bool {
+    is_victim(session) && session.wait_event_type.as_deref() == Some("Lock")
+}
+
 /// Says why a root has not let go: the words of `state` in the JSON contract.
 fn why_unfinished(session: &Session) -> &'static str {
     if !session.state.is_active() {

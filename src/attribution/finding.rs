@@ -5,6 +5,7 @@
 
 mod event;
 mod history;
+mod load;
 mod tail;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use crate::time::Rfc3339;
 
 pub use self::event::{Effect, Event};
 pub use self::history::History;
+pub use self::load::{LoadCell, LoadOverTime};
 pub use self::tail::{NotTold, Quantiles, Tail, TailBasis};
 
 /// Everything that one recording supports.
@@ -56,6 +58,8 @@ pub struct Diagnosis {
     pub latency: Vec<Series>,
     /// Average active sessions over time by cause; the series stack.
     pub load: Vec<Series>,
+    /// The same with whose it was and what they ran, for pages that can be turned and cut.
+    pub load_over_time: LoadOverTime,
     /// The graph at the tick with the most sessions blocked, if any ever was.
     pub worst: Option<GraphView>,
     /// The graph at the last tick.

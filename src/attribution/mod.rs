@@ -27,7 +27,9 @@ mod growth;
 mod history;
 mod horizon;
 mod interned;
+mod load;
 mod logged;
+mod moments;
 mod pool;
 mod quantile;
 mod rollup;
@@ -69,6 +71,7 @@ use crate::time::{Rfc3339, Span};
 
 pub use crate::attribution::detect::Detector;
 pub use crate::attribution::logged::lay_log_beside;
+pub use crate::attribution::moments::{Moment, moments};
 pub use crate::attribution::rollup::{Charged, Rollup};
 
 /// So many victims are drawn over time.
@@ -190,6 +193,7 @@ pub fn diagnose_in_words(
     // Of a minute whose samples are gone there is no picture.
     let rolled_up = recording.minutes.len();
     let window = watched(recording);
+    let load = load::over_time(&charges, statements);
     let worst = worst(&charges.looks[rolled_up..]).map(|tick| &recording.snapshots[tick]);
     Diagnosis {
         server: ServerFacts {
@@ -212,7 +216,8 @@ pub fn diagnose_in_words(
         losses: losses(recording),
         log: None,
         latency: series::latency(&ledger, &drawn(&book, &ledger)),
-        load: series::load(&charges),
+        load: load.by_cause(),
+        load_over_time: load.bounded(),
         worst: worst.map(view),
         last: recording
             .snapshots
@@ -397,11 +402,8 @@ fn now(recording: &Recording, naming: &Naming, names: &Names) -> Now {
 fn of_snapshot(snapshot: &Snapshot, naming: &Naming, names: &Names) -> Now {
     let graph = WaitGraph::of(snapshot);
     let blocked = || {
-        let waits = |session: &&_| -> bool {
-            let session: &crate::sample::Session = session;
-            charge::is_victim(session) && session.wait_event_type.as_deref() == Some("Lock")
-        };
-        snapshot.sessions.iter().filter(waits)
+        let sessions = snapshot.sessions.iter();
+        sessions.filter(|session| charge::is_blocked(session))
     };
     let systems: BTreeSet<_> = blocked()
         .map(|session| naming.name(session, names))

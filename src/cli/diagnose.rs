@@ -13,8 +13,9 @@ use crate::cli::servers::{self, Chosen};
 use crate::cli::standing::{AT_MOST, Conclusion, SoFar};
 use crate::cli::watch::{Watched, block_on, ctrl_c, declared, folder, tell_recording};
 use crate::daemon::watch::reach;
+use crate::names::Statements;
 use crate::recording::Recording;
-use crate::report::{Report, html, json, svg, text};
+use crate::report::{Replay, Report, html, json, svg, text};
 use crate::system::Naming;
 
 /// Watches a server and says what it saw.
@@ -68,7 +69,12 @@ pub(super) fn run(args: &DiagnoseArgs, screen: &Screen) -> Done {
     let report = Report::new(diagnosis);
     // First, since a file that cannot be written must not hide where the rest is.
     tell_recording(screen, &folder);
-    deliver(&report, &args.output, screen)
+    deliver(
+        &report,
+        || replay(&recording, &naming),
+        &args.output,
+        screen,
+    )
 }
 
 /// Says what a recording holds.
@@ -81,7 +87,13 @@ pub(super) fn report(args: &ReportArgs, screen: &Screen) -> Done {
     let naming = naming.unwrap_or_default();
     let mut diagnosis = attribution::diagnose(&recording, &naming);
     args.log.lay(&mut diagnosis, &recording, &naming)?;
-    deliver(&Report::new(diagnosis), &args.output, screen)
+    let report = Report::new(diagnosis);
+    deliver(
+        &report,
+        || replay(&recording, &naming),
+        &args.output,
+        screen,
+    )
 }
 
 /// Draws the conclusions and words them.
@@ -89,15 +101,26 @@ pub(super) fn conclude(recording: &Recording, naming: &Naming) -> Report {
     Report::new(attribution::diagnose(recording, naming))
 }
 
+/// Gives the graphs of a recording, to be stepped through.
+pub(super) fn replay(recording: &Recording, naming: &Naming) -> Replay {
+    let statements = Statements::of(&recording.statements);
+    Replay::of(attribution::moments(recording, naming, &statements))
+}
+
 /// Hands the report out in every form that was asked for, the answer itself first.
-pub(super) fn deliver(report: &Report, output: &OutputArgs, screen: &Screen) -> Done {
+pub(super) fn deliver(
+    report: &Report,
+    replay: impl FnOnce() -> Replay,
+    output: &OutputArgs,
+    screen: &Screen,
+) -> Done {
     let answer = match output.format {
         Format::Text => text::render(report, screen.style()),
         Format::Json => json::render(report),
     };
     screen.answer(&answer, output.output.as_deref())?;
     if let Some(file) = &output.html {
-        screen.write(file, &html::render(report))?;
+        screen.write(file, &html::render(report, replay()))?;
     }
     if let Some(folder) = &output.svg {
         pictures(report, folder, screen)?;
@@ -138,7 +161,7 @@ mod tests {
             svg: None,
         };
         let screen = Screen::of(&Cli::parse_from(["pgjam", "--quiet", "doctor"]));
-        deliver(&Report::new(quiet()), &output, &screen).unwrap();
+        deliver(&Report::new(quiet()), Replay::default, &output, &screen).unwrap();
         let answer = std::fs::read_to_string(file).unwrap();
         assert!(answer.ends_with("}\n") && !answer.ends_with("\n\n"));
     }

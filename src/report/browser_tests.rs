@@ -1,4 +1,4 @@
-//! The page in a real browser: nothing executes, nothing sticks out.
+//! The page in a real browser: nothing foreign executes, nothing sticks out, everything works.
 //!
 //! It lives beside the renderers because the story it prints is a fixture of
 //! theirs. Chromium is started for each test with a profile of its own.
@@ -6,9 +6,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::fixture::county_rollout;
+use super::fixture::{county_rollout, quiet};
 use super::fixture_graph;
-use super::{Report, html};
+use super::fixture_replay::{moment, replay};
+use super::{Replay, Report, html};
+use crate::attribution::Moment;
 
 const FLAGS: [&str; 11] = [
     "--headless",
@@ -103,24 +105,79 @@ fn hostile() -> Report {
     Report::new(diagnosis)
 }
 
+/// The same texts, for the script to put into the page.
+fn hostile_moments() -> impl Iterator<Item = Moment> {
+    let worst = hostile().diagnosis.worst.unwrap();
+    std::iter::once(moment(10.0, worst))
+}
+
+/// Has a page driven as a reader would, by pointer and keyboard, and audited with axe.
+fn drive(page: &str, story: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("page.html");
+    std::fs::write(&file, page).unwrap();
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let modules = Command::new("sh")
+        .arg(tests.join("browser.sh"))
+        .output()
+        .unwrap();
+    assert!(
+        modules.status.success(),
+        "{}",
+        String::from_utf8_lossy(&modules.stderr)
+    );
+    let modules = String::from_utf8(modules.stdout).unwrap();
+    let driven = Command::new("node")
+        .env("NODE_PATH", modules.trim())
+        .arg(tests.join("browser/report.cjs"))
+        .args([
+            chromium().as_os_str(),
+            address(&file).as_ref(),
+            story.as_ref(),
+        ])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&driven.stdout);
+    let failed = String::from_utf8_lossy(&driven.stderr);
+    assert!(driven.status.success(), "{said}{failed}");
+}
+
+#[test]
+fn a_reader_turns_cuts_and_replays_the_report() {
+    let page = html::render(&Report::new(county_rollout()), replay());
+    drive(&page, "rollout");
+}
+
+#[test]
+fn a_quiet_page_offers_no_replay_and_breaks_nothing() {
+    let page = html::render(&Report::new(quiet()), Replay::default());
+    drive(&page, "quiet");
+}
+
 #[test]
 fn a_hostile_report_runs_nothing_in_a_browser() {
-    let page = html::render(&hostile());
+    let page = html::render(&hostile(), Replay::of(hostile_moments()));
     let seen = dom(&page);
     assert!(!seen.contains("<title>owned"), "a script of the report ran");
-    // Nothing of it became an element either, policy or not.
-    assert!(
-        !seen.contains("<script") && !seen.contains("<img"),
+    // Nothing of it became an element either, policy or not: the scripts are our own two.
+    assert_eq!(
+        seen.matches("<script").count(),
+        2,
         "the report's text became markup"
     );
-    // All of it is there, down to the last line.
-    assert!(seen.contains("This file loads nothing and runs nothing."));
+    assert!(!seen.contains("<img"), "the report's text became markup");
+    // All of it is there, down to the last line, and our own script got through.
+    assert!(seen.contains("This file loads nothing and sends nothing."));
+    assert!(
+        seen.contains("data-ready=\"yes\""),
+        "the page's own script did not run"
+    );
 }
 
 #[test]
 fn the_page_would_be_inert_even_if_a_script_slipped_in() {
     let script = "<script>document.title='owned'</script></body>";
-    let page = html::render(&Report::new(county_rollout()));
+    let page = html::render(&Report::new(county_rollout()), replay());
     assert!(!dom(&page.replace("</body>", script)).contains("<title>owned"));
     // The probe itself works: without the policy the script does run.
     let open = page
@@ -133,7 +190,7 @@ fn the_page_would_be_inert_even_if_a_script_slipped_in() {
 fn the_page_never_scrolls_sideways() {
     // The measuring script needs the policy out of the way; the layout does not depend on it.
     let measure = |width: u32, report: &Report| {
-        let page = html::render(report).replace("Content-Security-Policy", "X-None");
+        let page = html::render(report, replay()).replace("Content-Security-Policy", "X-None");
         let frame = format!(
             "<!DOCTYPE html><html><body style=\"margin:0\"><iframe id=f style=\"border:0;width:{width}px;height:900px\" \
              srcdoc=\"{}\" onload=\"document.title='wide '+f.contentDocument.documentElement.scrollWidth\"></iframe></body></html>",

@@ -19,6 +19,10 @@ pub(super) struct Told {
     pub(super) cost: String,
     /// The name to look for in other recordings.
     pub(super) id: String,
+    /// From when to when, in milliseconds since 1970.
+    pub(super) stretch: [i64; 2],
+    /// When the most sessions waited.
+    pub(super) peak: String,
 }
 
 /// Words the episodes worth telling, the dearest first, and counts the rest.
@@ -58,6 +62,8 @@ fn words(episode: &Episode) -> Told {
             episode.peak.0.to_clock(),
         ),
         id: episode.signature.id.clone(),
+        stretch: [episode.start, episode.end].map(|at| at.0.as_micros() / 1_000),
+        peak: episode.peak.0.to_rfc3339(),
     }
 }
 
@@ -73,6 +79,7 @@ pub(super) fn section(page: &mut String, style: Style, diagnosis: &Diagnosis) {
         what,
         cost,
         id,
+        ..
     } in told
     {
         paragraph(page, style, Ink::Plain, &format!("{when}  "), &what);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::fixture_graph::{graph, row_queue, worst};
+use super::fixture_replay::load_over_time;
 use super::fixture_tail::{few_rows, tail};
 use crate::attribution::finding::{
     Amplifier, Blocker, CallsBasis, Cause, CauseLock, Cost, Diagnosis, Effect, Event, EventEffect,
@@ -431,6 +432,7 @@ pub(crate) fn county_rollout() -> Diagnosis {
             series("wal", step(0.08, 0.3)),
             series("cpu", step(0.2, 0.6)),
         ],
+        load_over_time: load_over_time(),
         worst: Some(worst()),
         last: row_queue(),
     }

@@ -8,6 +8,8 @@ pub(crate) mod fixture;
 #[cfg(test)]
 pub(crate) mod fixture_graph;
 #[cfg(test)]
+pub(crate) mod fixture_replay;
+#[cfg(test)]
 pub(crate) mod fixture_tail;
 
 pub mod dot;
@@ -18,14 +20,17 @@ mod advice;
 mod episodes;
 pub mod figures;
 pub mod first_screen;
+mod fold;
 mod forest;
 pub mod json;
 pub mod line;
+mod lock_words;
 mod logged;
 mod manual;
 mod markup;
 pub mod naming;
 mod palette;
+mod replay;
 pub mod rights;
 mod slowest;
 mod spent;
@@ -38,6 +43,7 @@ mod who;
 mod words;
 
 pub use line::Style;
+pub use replay::Replay;
 pub use rights::Rights;
 pub use words::so_far;
 

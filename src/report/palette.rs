@@ -59,6 +59,22 @@ pub(crate) const fn series(index: usize) -> Colour {
     SERIES[index % SERIES.len()]
 }
 
+/// Writes the series' colours as variables of a page: `--series-0` and on.
+pub(crate) fn variables() -> String {
+    let listed = |colour: fn(&Colour) -> &'static str| {
+        let mut list = String::new();
+        for (n, series) in SERIES.iter().enumerate() {
+            let _ = write!(list, "--series-{n}:{};", colour(series));
+        }
+        list
+    };
+    format!(
+        ":root{{{}}}@media (prefers-color-scheme:dark){{:root{{{}}}}}",
+        listed(|colour| colour.light),
+        listed(|colour| colour.dark)
+    )
+}
+
 /// Writes the style sheet that goes into each SVG.
 pub(crate) fn style_sheet() -> String {
     let mut css = String::from(

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::cli::Done;
 use crate::cli::args::{LabArgs, LabCommand, LabRunArgs};
-use crate::cli::diagnose::{conclude, deliver};
+use crate::cli::diagnose::{conclude, deliver, replay};
 use crate::cli::exit::Failure;
 use crate::cli::screen::Screen;
 use crate::cli::standing::SoFar;
@@ -109,7 +109,12 @@ fn play(scenario: &Scenario, args: &LabRunArgs, screen: &Screen) -> Done {
     };
     let recording = Recording::open(&recorded)?;
     let report = conclude(&recording, &naming);
-    deliver(&report, &args.output, screen)?;
+    deliver(
+        &report,
+        || replay(&recording, &naming),
+        &args.output,
+        screen,
+    )?;
     let beside = beside_truth(scenario, &report, &Truth::read(&truth)?);
     screen.answer(&beside, None)?;
     if let Some(html) = &args.output.html {

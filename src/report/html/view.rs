@@ -11,7 +11,9 @@ use crate::report::figures::{duration, interval, milliseconds, percent};
 use crate::report::markup::{clean, figure, line};
 use crate::report::naming::blocker_name;
 use crate::report::svg::{self, NARROW, WIDE};
-use crate::report::{Report, Worded, slowest};
+use crate::report::{Replay, Report, Worded, slowest};
+
+use super::{assets, payload};
 use crate::time::Rfc3339;
 
 /// So many victims' growth is drawn; all of it is in the JSON.
@@ -27,7 +29,10 @@ const LONGEST_SENTENCE: usize = 1_000;
 #[derive(Template)]
 #[template(path = "report.html")]
 pub(super) struct Page {
+    policy: &'static str,
     css: &'static str,
+    script: &'static str,
+    figures: String,
     headline: String,
     server: String,
     watched: String,
@@ -83,6 +88,7 @@ struct Statement {
 }
 
 struct EventView {
+    millis: i64,
     group: String,
     at: String,
     what: String,
@@ -103,7 +109,7 @@ fn stretch([from, to]: [Rfc3339; 2]) -> String {
 }
 
 impl Page {
-    pub(super) fn of(report: &Report) -> Self {
+    pub(super) fn of(report: &Report, replay: Replay) -> Self {
         let diagnosis = &report.diagnosis;
         let (server, window, now) = (&diagnosis.server, &diagnosis.window, &diagnosis.now);
         let role = if server.in_recovery { ", standby" } else { "" };
@@ -131,7 +137,10 @@ impl Page {
         let graph = diagnosis.worst.as_ref().unwrap_or(&diagnosis.last);
         let (told, more_episodes) = episodes::told(diagnosis);
         Self {
-            css: include_str!("../../../reports/report.css"),
+            policy: assets::policy(),
+            css: assets::style_sheet(),
+            script: assets::SCRIPT,
+            figures: payload::pack(report, replay),
             headline: line(&report.headline, LONGEST_SENTENCE),
             server: clean(&format!(
                 "{}, PostgreSQL {}{role}",
@@ -252,6 +261,7 @@ fn event_views(report: &Report) -> Vec<EventView> {
         .filter(|worded| worded.finding.verdict.accuses())
         .and_then(|worded| worded.finding.cause.event.as_ref());
     let view = |event: &Event| EventView {
+        millis: event.at.0.as_micros() / 1_000,
         group: event.group.clone().unwrap_or_default(),
         at: event.at.0.to_clock(),
         what: clean(&svg::event_words(event)).into_owned(),

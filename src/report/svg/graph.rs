@@ -10,8 +10,9 @@ use crate::report::who::state;
 use crate::time::Span;
 
 use super::canvas::{fit, frame, px, text_width};
-use super::fold::{Folded, FoldedGraph, fold, pattern};
-use super::layout::{BOX, DASHED, FAINT, HEAD, Layout, MARGIN, lock_words, strokes, words};
+use super::layout::{BOX, DASHED, FAINT, HEAD, Layout, MARGIN, strokes, words};
+use crate::report::fold::{Folded, FoldedGraph, fold, pattern};
+use crate::report::lock_words::lock_words;
 
 /// Below the drawing: the legend.
 const FOOT: f64 = 34.0;

@@ -8,11 +8,12 @@ use dagre::{EdgeLabel, LayoutOptions, NodeLabel, RankDir};
 
 use crate::graph::Certainty;
 use crate::graph::view::{Edge, EdgeKind};
-use crate::report::markup::{escape, line};
+use crate::report::lock_words::lock_words;
+use crate::report::markup::escape;
 use crate::report::palette::{Colour, INK, MARK, MUTED, PAPER};
 
 use super::canvas::text_width;
-use super::fold::{Arrow, FoldedGraph};
+use crate::report::fold::{Arrow, FoldedGraph};
 
 /// A box's size in pixels.
 pub(super) const BOX: (f64, f64) = (216.0, 66.0);
@@ -201,31 +202,6 @@ pub(super) fn strokes(edge: &Edge) -> &'static str {
         (EdgeKind::Soft, Certainty::Sure) => DASHED,
         (EdgeKind::Soft, _) => FAINT,
     }
-}
-
-/// Says what an edge is about in two short lines: on what, and how strongly.
-pub(super) fn lock_words(edge: &Edge) -> (String, String) {
-    let lock = &edge.lock;
-    let table = lock.table.as_deref().unwrap_or(&lock.target);
-    let target = line(table.strip_prefix("public.").unwrap_or(table), 26);
-    let ahead = if edge.kind == EdgeKind::Soft {
-        "queued, "
-    } else {
-        ""
-    };
-    let mode = lock.mode.as_deref().unwrap_or_default();
-    let mode = mode.strip_suffix("Lock").unwrap_or(mode);
-    let kind = if lock.table.is_some() {
-        line(&lock.kind, 16)
-    } else {
-        String::new()
-    };
-    (
-        target,
-        format!("{ahead}{kind} {}", line(mode, 22))
-            .trim()
-            .to_owned(),
-    )
 }
 
 /// Writes one text element; `anchor` is SVG's.

@@ -10,17 +10,17 @@ pub(super) const SIZE: f64 = 11.5;
 
 /// One instant worth a line across the chart.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Mark {
+pub(crate) struct Mark {
     /// When.
-    pub(super) at: Timestamp,
+    pub(crate) at: Timestamp,
     /// In words.
-    pub(super) label: String,
+    pub(crate) label: String,
     /// Whether the first finding lays the growth at its door.
-    pub(super) blamed: bool,
+    pub(crate) blamed: bool,
 }
 
 /// Lists the marks: one per group, one for the blamed event, one for each event without a group.
-pub(super) fn marks(diagnosis: &Diagnosis) -> Vec<Mark> {
+pub(crate) fn marks(diagnosis: &Diagnosis) -> Vec<Mark> {
     let blamed = diagnosis
         .findings
         .first()

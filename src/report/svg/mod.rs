@@ -6,7 +6,6 @@
 //! them can share one page. Values in, text out; equal input gives equal bytes.
 
 mod canvas;
-mod fold;
 mod graph;
 mod layout;
 mod marks;
@@ -14,7 +13,7 @@ mod time_chart;
 mod waterfall;
 
 pub use graph::graph;
-pub(crate) use marks::says as event_words;
+pub(crate) use marks::{marks, says as event_words};
 pub use time_chart::{latency, latency_at, load, load_at};
 pub use waterfall::{waterfall, waterfall_at};
 

@@ -22,18 +22,18 @@ const MOST: usize = 60;
 
 /// What is drawn as one box: one party, or several that are alike.
 #[derive(Clone, Debug)]
-pub(super) struct Folded<'a> {
+pub(in crate::report) struct Folded<'a> {
     /// Who is in it, in the view's order; never empty.
-    pub(super) members: Vec<&'a Node>,
+    pub(in crate::report) members: Vec<&'a Node>,
     /// Whether it is waited for and waits for nobody.
-    pub(super) root: bool,
+    pub(in crate::report) root: bool,
     /// Whether it is part of a deadlock.
-    pub(super) in_cycle: bool,
+    pub(in crate::report) in_cycle: bool,
 }
 
 impl Folded<'_> {
     /// The longest wait among the members.
-    pub(super) fn longest_wait_ms(&self) -> Option<f64> {
+    pub(in crate::report) fn longest_wait_ms(&self) -> Option<f64> {
         self.members
             .iter()
             .filter_map(|node| node.waiting_ms)
@@ -49,28 +49,28 @@ impl Folded<'_> {
 
 /// One arrow between boxes, from the waiter to who is in its way.
 #[derive(Clone, Debug)]
-pub(super) struct Arrow<'a> {
+pub(in crate::report) struct Arrow<'a> {
     /// Index of the waiter's box.
-    pub(super) from: usize,
+    pub(in crate::report) from: usize,
     /// Index of the blocker's box.
-    pub(super) to: usize,
+    pub(in crate::report) to: usize,
     /// The edge it stands for, hard if any of several is.
-    pub(super) edge: &'a Edge,
+    pub(in crate::report) edge: &'a Edge,
 }
 
 /// The graph as it is drawn.
 #[derive(Clone, Debug)]
-pub(super) struct FoldedGraph<'a> {
+pub(in crate::report) struct FoldedGraph<'a> {
     /// The boxes, heaviest first among equals of the view's order.
-    pub(super) boxes: Vec<Folded<'a>>,
+    pub(in crate::report) boxes: Vec<Folded<'a>>,
     /// The arrows between them.
-    pub(super) arrows: Vec<Arrow<'a>>,
+    pub(in crate::report) arrows: Vec<Arrow<'a>>,
     /// Sessions for which there was no room.
-    pub(super) left_out: usize,
+    pub(in crate::report) left_out: usize,
 }
 
 /// Puts a star in place of each run of digits: `intake-07` and `intake-11` are alike.
-pub(super) fn pattern(system: &str) -> String {
+pub(in crate::report) fn pattern(system: &str) -> String {
     let mut pattern = String::new();
     for c in system.chars() {
         if !c.is_ascii_digit() {
@@ -83,7 +83,7 @@ pub(super) fn pattern(system: &str) -> String {
 }
 
 /// Folds a graph by the rules above.
-pub(super) fn fold(view: &GraphView) -> FoldedGraph<'_> {
+pub(in crate::report) fn fold(view: &GraphView) -> FoldedGraph<'_> {
     let edges = resolve(view);
     let kept = without_queue_order(view, &edges);
     let cycles: BTreeSet<i32> = view.cycles.iter().flatten().copied().collect();
