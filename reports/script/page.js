@@ -17,6 +17,7 @@ function rowsView(chosen) {
 }
 
 async function begin() {
+  liveView();
   const packed = document.getElementById('figures');
   if (!packed || typeof DecompressionStream === 'undefined') return;
   const data = await unpack(packed);

@@ -116,25 +116,12 @@ fn drive(page: &str, story: &str) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("page.html");
     std::fs::write(&file, page).unwrap();
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let modules = Command::new("sh")
-        .arg(tests.join("browser.sh"))
-        .output()
-        .unwrap();
-    assert!(
-        modules.status.success(),
-        "{}",
-        String::from_utf8_lossy(&modules.stderr)
-    );
-    let modules = String::from_utf8(modules.stdout).unwrap();
-    let driven = Command::new("node")
-        .env("NODE_PATH", modules.trim())
-        .arg(tests.join("browser/report.cjs"))
-        .args([
-            chromium().as_os_str(),
-            address(&file).as_ref(),
-            story.as_ref(),
-        ])
+    let driven = Command::new("sh")
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/browser/drive.sh"
+        ))
+        .args(["report.cjs", &address(&file), story])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&driven.stdout);

@@ -16,7 +16,32 @@ use super::{Replay, Report};
 #[must_use]
 pub fn render(report: &Report, replay: Replay) -> String {
     // Writing into memory cannot fail, and no filter of the template can either.
-    view::Page::of(report, replay).render().unwrap_or_default()
+    view::Page::of(report, replay, None)
+        .render()
+        .unwrap_or_default()
+}
+
+/// What a page needs to know of the daemon that serves it.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// The name of the server that it tells of.
+    pub server: String,
+    /// All that are watched.
+    pub servers: Vec<String>,
+}
+
+/// Writes the same for a daemon to serve: with what is going on now, which follows by itself.
+#[must_use]
+pub fn render_live(report: &Report, replay: Replay, live: Live) -> String {
+    view::Page::of(report, replay, Some(live))
+        .render()
+        .unwrap_or_default()
+}
+
+/// Gives the Content-Security-Policy that such a page is served under.
+#[must_use]
+pub fn live_policy() -> &'static str {
+    assets::policies().1
 }
 
 #[cfg(test)]

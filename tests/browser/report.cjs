@@ -1,6 +1,6 @@
 // Drives a report as its readers do, in a real browser, and audits it.
 //
-// usage   NODE_PATH=$(sh tests/browser.sh) node tests/browser/report.cjs CHROMIUM ADDRESS STORY
+// usage   tests/browser/drive.sh report.cjs ADDRESS STORY
 // fails   on the first thing that is not as it should be, with words for it
 
 const assert = require('node:assert/strict');
@@ -12,7 +12,6 @@ const AXE = fs.readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 
 /** Opens the page; what it complains of, or asks for, is gathered. */
 async function open(browser, settings = {}, hash = '') {
-  // Only the audit's own script needs the policy out of the way.
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...settings });
   const page = await context.newPage();
   const complaints = [];

@@ -8,6 +8,7 @@ mod certificates;
 mod contract;
 mod limits;
 mod metrics;
+mod page;
 mod real;
 mod seen;
 mod stage;

@@ -21,15 +21,15 @@ use crate::stage::{Answer, SOON, connect, request, talk};
 const TOKEN: &str = "correct-horse-battery-staple";
 
 /// `pgjam record`, at work; dropping it kills it.
-struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     said: Arc<Mutex<String>>,
     log: Option<JoinHandle<()>>,
 }
 
 impl Daemon {
-    fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_pgjam"))
             .arg("record")
             .args(arguments)
@@ -73,7 +73,12 @@ impl Daemon {
 
     /// Asks until the answer is as it will be.
     #[track_caller]
-    fn until(&self, target: &str, head: &[&str], is_so: impl Fn(&Answer) -> bool) -> Answer {
+    pub(crate) fn until(
+        &self,
+        target: &str,
+        head: &[&str],
+        is_so: impl Fn(&Answer) -> bool,
+    ) -> Answer {
         let begun = Instant::now();
         loop {
             let answer = self.ask("GET", target, head, "");
@@ -104,7 +109,7 @@ impl Daemon {
     }
 
     /// Ends it as systemd does, and gives its log.
-    fn end(mut self) -> String {
+    pub(crate) fn end(mut self) -> String {
         let begun = Instant::now();
         self.signal(Signal::TERM);
         assert!(self.child.wait().unwrap().success());
@@ -122,7 +127,7 @@ impl Drop for Daemon {
 }
 
 /// A server on which `sync-12` holds a row and `decision` waits for it.
-fn jammed() -> (ThrowAway, postgres::Client, JoinHandle<()>) {
+pub(crate) fn jammed() -> (ThrowAway, postgres::Client, JoinHandle<()>) {
     let server = ThrowAway::start(&Options {
         fsync: false,
         max_connections: 20,
@@ -149,7 +154,7 @@ fn jammed() -> (ThrowAway, postgres::Client, JoinHandle<()>) {
     (server, holder, waits)
 }
 
-fn sees_wait(answer: &Answer) -> bool {
+pub(crate) fn sees_wait(answer: &Answer) -> bool {
     answer.status == 200 && answer.json()["chains"][0]["table"] == "public.hot"
 }
 

@@ -28,7 +28,7 @@ const USUAL: Span = Span::from_secs(600);
 const LONGEST: Span = Span::from_secs(2 * 3_600);
 /// So many bytes of rows are reckoned with at most: with what is worked out from them they take some
 /// times as much, and the watch has to go on beside it.
-const MOST: u64 = 16 << 20;
+pub(super) const MOST: u64 = 16 << 20;
 
 /// What is asked for.
 #[derive(Debug, Deserialize)]
@@ -76,7 +76,29 @@ fn diagnosis(
     with_texts: bool,
 ) -> Result<String, Problem> {
     let window = Window { from, to };
-    let recording = Recording::open_bounded(folder, window, MOST).map_err(|error| match error {
+    let recording = Recording::open_bounded(folder, window, MOST).map_err(problem)?;
+    if recording.snapshots.is_empty() {
+        let detail = format!("nobody looked between {from} and {to}");
+        return Err(Problem::new(StatusCode::NOT_FOUND, detail));
+    }
+    let statements = statements(&recording, with_texts);
+    let diagnosis = diagnose_in_words(&recording, naming, &statements);
+    Ok(json::render(&Report::new(diagnosis)))
+}
+
+/// Gives the statements of a recording as callers may see them.
+pub(super) fn statements(recording: &Recording, with_texts: bool) -> Statements {
+    let statements = Statements::of(&recording.statements);
+    if with_texts {
+        statements
+    } else {
+        statements.without_texts()
+    }
+}
+
+/// Says why a window cannot be read.
+pub(super) fn problem(error: RecordingError) -> Problem {
+    match error {
         RecordingError::NotARecording(_) => Problem::later(
             StatusCode::SERVICE_UNAVAILABLE,
             "nothing is recorded yet",
@@ -91,17 +113,5 @@ fn diagnosis(
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
         }
         error => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-    })?;
-    if recording.snapshots.is_empty() {
-        let detail = format!("nobody looked between {from} and {to}");
-        return Err(Problem::new(StatusCode::NOT_FOUND, detail));
     }
-    let statements = Statements::of(&recording.statements);
-    let statements = if with_texts {
-        statements
-    } else {
-        statements.without_texts()
-    };
-    let diagnosis = diagnose_in_words(&recording, naming, &statements);
-    Ok(json::render(&Report::new(diagnosis)))
 }

@@ -45,7 +45,7 @@ pub(super) async fn show(
 
 impl App {
     /// Waits for the turn to draw.
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
+    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
         let turn = Arc::clone(&self.drawing).acquire_owned().await;
         turn.map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon ends"))
     }

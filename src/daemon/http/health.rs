@@ -170,7 +170,7 @@ fn own_clock(at: SystemTime) -> Timestamp {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
-    server: Option<String>,
+    pub(super) server: Option<String>,
 }
 
 /// Reads a query string, or says what is wrong with it.

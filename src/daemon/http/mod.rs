@@ -19,6 +19,7 @@ mod guard;
 mod health;
 mod metrics;
 pub mod openapi;
+mod page;
 mod patience;
 mod problem;
 mod rate;
@@ -81,6 +82,7 @@ struct App {
     /// One graph is drawn at a time: a storm's takes a moment of a core.
     drawing: Arc<Semaphore>,
     drawn: graph::Drawn,
+    pages: page::Pages,
 }
 
 type Shared = Arc<App>;
@@ -146,6 +148,7 @@ impl Http {
             diagnoses: Arc::new(Semaphore::new(1)),
             drawing: Arc::new(Semaphore::new(1)),
             drawn: graph::Drawn::default(),
+            pages: page::Pages::default(),
         }));
         Ok(Self {
             listening,

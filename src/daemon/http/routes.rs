@@ -8,7 +8,7 @@ use axum::middleware;
 use axum::routing::{MethodRouter, get};
 
 use super::problem::Problem;
-use super::{Shared, diagnosis, events, graph, guard, health, metrics, openapi, stream};
+use super::{Shared, diagnosis, events, graph, guard, health, metrics, openapi, page, stream};
 
 /// A path, the methods that it takes, and who answers.
 struct Route {
@@ -20,13 +20,15 @@ struct Route {
 /// What a path takes that only answers.
 const READ: &str = "GET, HEAD, OPTIONS";
 
-fn table() -> [Route; 9] {
+fn table() -> [Route; 11] {
     let read = |path, answer| Route {
         path,
         allow: READ,
         answer,
     };
     [
+        read("/", get(page::show)),
+        read("/now", get(page::now)),
         read("/metrics", get(metrics::show)),
         read("/healthz", get(health::alive)),
         read("/readyz", get(health::ready)),

@@ -16,6 +16,7 @@ pub(super) const SCRIPT: &str = concat!(
     include_str!("../../../reports/script/load.js"),
     include_str!("../../../reports/script/heat.js"),
     include_str!("../../../reports/script/replay.js"),
+    include_str!("../../../reports/script/live.js"),
     include_str!("../../../reports/script/page.js"),
     "})();\n",
 );
@@ -29,17 +30,20 @@ pub(super) fn style_sheet() -> &'static str {
     &SHEET
 }
 
-/// Gives the page's Content-Security-Policy.
+/// Gives the Content-Security-Policy of a file, and of a page that a daemon serves.
 ///
-/// Nothing is loaded, nothing is sent; the script is known by its hash. Styles are told apart by
-/// nothing: each picture brings its own sheet, and one drawn by an older pgjam brings another.
-pub(super) fn policy() -> &'static str {
-    static POLICY: LazyLock<String> = LazyLock::new(|| {
+/// Nothing is loaded and nothing is sent, but to the daemon that served the page; the script is
+/// known by its hash. Styles are told apart by nothing: each picture brings a sheet of its own.
+pub(super) fn policies() -> (&'static str, &'static str) {
+    static POLICIES: LazyLock<[String; 2]> = LazyLock::new(|| {
         let hash = STANDARD.encode(Sha256::digest(SCRIPT));
-        format!(
-            "default-src 'none'; script-src 'sha256-{hash}'; style-src 'unsafe-inline'; \
-             img-src data:; base-uri 'none'; form-action 'none'"
-        )
+        ["", "connect-src 'self'; "].map(|connect| {
+            format!(
+                "default-src 'none'; script-src 'sha256-{hash}'; {connect}\
+                 style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+            )
+        })
     });
-    &POLICY
+    let [file, live] = &*POLICIES;
+    (file, live)
 }

@@ -13,7 +13,7 @@ use crate::report::naming::blocker_name;
 use crate::report::svg::{self, NARROW, WIDE};
 use crate::report::{Replay, Report, Worded, slowest};
 
-use super::{assets, payload};
+use super::{Live, assets, payload};
 use crate::time::Rfc3339;
 
 /// So many victims' growth is drawn; all of it is in the JSON.
@@ -33,6 +33,7 @@ pub(super) struct Page {
     css: &'static str,
     script: &'static str,
     figures: String,
+    live: Option<Live>,
     headline: String,
     server: String,
     watched: String,
@@ -109,7 +110,7 @@ fn stretch([from, to]: [Rfc3339; 2]) -> String {
 }
 
 impl Page {
-    pub(super) fn of(report: &Report, replay: Replay) -> Self {
+    pub(super) fn of(report: &Report, replay: Replay, live: Option<Live>) -> Self {
         let diagnosis = &report.diagnosis;
         let (server, window, now) = (&diagnosis.server, &diagnosis.window, &diagnosis.now);
         let role = if server.in_recovery { ", standby" } else { "" };
@@ -137,7 +138,11 @@ impl Page {
         let graph = diagnosis.worst.as_ref().unwrap_or(&diagnosis.last);
         let (told, more_episodes) = episodes::told(diagnosis);
         Self {
-            policy: assets::policy(),
+            policy: match live {
+                Some(_) => assets::policies().1,
+                None => assets::policies().0,
+            },
+            live,
             css: assets::style_sheet(),
             script: assets::SCRIPT,
             figures: payload::pack(report, replay),

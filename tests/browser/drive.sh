@@ -1,13 +1,13 @@
 #!/bin/sh
-# Prints the folder of the Node modules that drive and audit a page in Chromium.
+# Drives a page in Chromium by a script beside this file.
 #
-# usage   tests/browser.sh
-# needs   node 20 or newer and npm, and the registry once; later runs take what is there
+# usage   tests/browser/drive.sh SCRIPT ARGUMENT…
+# needs   Chromium, node 20 or newer and npm, and the registry once; later runs take what is there
 # leaves  ${XDG_CACHE_HOME:-~/.cache}/pgjam/browser; under root in /var/cache, beside the servers
 set -eu
 
 fail() {
-    echo "browser.sh: $*" >&2
+    echo "drive.sh: $*" >&2
     exit 1
 }
 # Playwright without its browsers, which has no dependencies of its own, and the auditor of
@@ -34,4 +34,10 @@ if ! [ -d "$home" ]; then
         fail "npm cannot fetch $driver and $auditor"
     [ -e "$home" ] || mv "$making/node_modules" "$home"
 fi
-echo "$home"
+for browser in /usr/bin/chromium /usr/bin/chromium-browser /usr/bin/google-chrome ''; do
+    [ -x "$browser" ] && break
+done
+[ -n "$browser" ] || fail "a real Chromium is needed: apt-get install chromium (looked in /usr/bin)"
+script=$(dirname "$0")/$1
+shift
+NODE_PATH=$home exec node "$script" "$browser" "$@"
