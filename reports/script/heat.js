@@ -22,7 +22,9 @@ function heatView(data, chosen) {
       const sum = cell.bins.reduce((sum, [bin, sessions]) => sum + (inside.has(bin) ? sessions : 0), 0);
       if (sum <= 0) continue;
       const value = sum / bins.length;
-      const victim = `${cell.system ?? '(no name)'}: ${cell.statement ?? '(other statements)'}`;
+      // Cells too light to be told apart were summed, with neither.
+      const isRest = cell.system === null && cell.statement === null;
+      const victim = isRest ? 'many lighter ones, summed' : `${cell.system ?? '(no name)'}: ${cell.statement ?? '(text unknown)'}`;
       const cause = causeOf(cell);
       add(victims, victim, value);
       add(causes, cause, value);

@@ -2,9 +2,9 @@
 
 const DIVISIONS = {
   cause: (cell) => cell.cause,
-  system: (cell) => cell.system ?? '(no name)',
+  system: (cell) => cell.system ?? '(no name, or too light)',
   table: (cell) => cell.table ?? '(no table)',
-  statement: (cell) => cell.statement ?? '(other statements)',
+  statement: (cell) => cell.statement ?? '(no text, or too light)',
   blocker: (cell) => cell.blocker ?? '(nobody)',
 };
 /** So many parts are drawn apart; the rest is one. */

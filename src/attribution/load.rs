@@ -16,7 +16,7 @@ const FINEST: Span = Span::from_secs(1);
 /// So many causes are drawn apart; the rest is one.
 const CAUSES: usize = 7;
 /// So many cells are kept apart; those that are lighter are summed by class.
-const CELLS: usize = 400;
+const CELLS: usize = 1_200;
 
 /// Spreads all charges over bins of time, the heaviest cell first; nothing of them is left out.
 pub(super) fn over_time(charges: &Charges, statements: &Statements) -> LoadOverTime {
@@ -170,8 +170,8 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_cells_are_bounded_and_still_add_up() {
-        let whole = load((0..1_000).map(|n| f64::from(1_000 - n)));
+    fn three_thousand_cells_are_bounded_and_still_add_up() {
+        let whole = load((0..3_000).map(|n| f64::from(3_000 - n)));
         let bounded = whole.clone().bounded();
         assert_eq!(
             bounded.cells.len(),

@@ -6,6 +6,7 @@
 
 mod assets;
 mod payload;
+mod sql;
 mod view;
 
 use askama::Template;

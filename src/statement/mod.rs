@@ -14,12 +14,14 @@
 
 mod functions;
 mod normal;
+mod pretty;
 mod tables;
 mod tags;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+pub use self::pretty::{Piece, pieces, pretty};
 pub use self::tags::tags;
 
 use serde::{Deserialize, Serialize};

@@ -13,7 +13,9 @@ use crate::report::naming::blocker_name;
 use crate::report::svg::{self, NARROW, WIDE};
 use crate::report::{Replay, Report, Worded, slowest};
 
+use super::sql::marked_up;
 use super::{Live, assets, payload};
+use crate::statement::pretty;
 use crate::time::Rfc3339;
 
 /// So many victims' growth is drawn; all of it is in the JSON.
@@ -84,7 +86,8 @@ struct FindingView {
 
 struct Statement {
     caption: String,
-    sql: String,
+    /// Escaped already.
+    markup: String,
     cut: Option<String>,
 }
 
@@ -482,9 +485,11 @@ fn statements(finding: &Finding) -> Vec<Statement> {
 
 fn statement(caption: &str, sql: &str) -> Statement {
     let end = sql.char_indices().nth(LONGEST_SQL).map(|(end, _)| end);
+    // What is cut is no statement any more, and stays as it is.
+    let shown = end.map_or_else(|| pretty(sql), |end| sql[..end].into());
     Statement {
         caption: clean(caption).into_owned(),
-        sql: clean(end.map_or(sql, |end| &sql[..end])).into_owned(),
+        markup: marked_up(&shown),
         cut: end.map(|_| {
             format!(
                 "Cut after {LONGEST_SQL} of {} characters; the recording has what was seen.",
