@@ -3,18 +3,16 @@
 #![expect(clippy::doc_markdown, reason = "these comments are the help texts")]
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::cli::baseline::Baseline;
-use crate::cli::typed::{Event, duration, event, factor, happened, hertz, scenario};
+use crate::cli::typed::{Event, duration, event, factor, hertz, scenario};
 use crate::daemon::config::LogFormat;
 use crate::lab::scenario::Scenario;
 use crate::system::Naming;
-use crate::time::Timestamp;
 
 /// Finds which system's arrival made whose latency grow on a shared PostgreSQL.
 ///
@@ -115,7 +113,19 @@ pub(super) enum Command {
     #[command(after_help = RECORD_HELP)]
     Record(RecordArgs),
     /// The same verdict from a recording, without a server.
+    #[command(after_help = "Examples:
+  pgjam report /var/lib/pgjam/prod-7 --last 1h --html jam.html --open
+  pgjam report prod-7 --from 14:00 --to 14:10")]
     Report(ReportArgs),
+    /// Who waited for whom at an instant of a recording.
+    ///
+    /// The last look until then, drawn as `pgjam now` draws the present, and what could have been
+    /// done. It says which look it is; where nobody looked, that.
+    #[command(after_help = "Examples:
+  pgjam at prod-7 14:03:10                  # the last time that a UTC clock showed it
+  pgjam at /var/lib/pgjam/prod-7 -5m        # so long before the recording's end
+  pgjam at prod-7 2026-11-23T14:03:00Z --format svg --output jam.svg")]
+    At(super::at::AtArgs),
     /// Declare that something happened that no tick sees: a deployment, an onboarding.
     ///
     /// It becomes part of the recording, also while a daemon writes into it, and every report
@@ -124,7 +134,7 @@ pub(super) enum Command {
   pgjam event 'deploy api 4.2' prod-7
   pgjam event 'county 12 onboarded' --at 2026-11-23T14:03:00Z --to /var/lib/pgjam/prod
   pgjam event 'deploy api 4.2' --url http://127.0.0.1:7487 --token-file /etc/pgjam/token")]
-    Event(EventArgs),
+    Event(super::event::EventArgs),
     /// What this role may see on this server, and the statements that grant the rest.
     Doctor(ConnectArgs),
     /// A throw-away PostgreSQL with a workload whose truth is known.
@@ -211,6 +221,9 @@ pub(super) struct OutputArgs {
     /// The report as one HTML file as well.
     #[arg(long, value_name = "FILE")]
     pub(super) html: Option<PathBuf>,
+    /// Open that file in a browser.
+    #[arg(long, requires = "html")]
+    pub(super) open: bool,
     /// The charts and the graph as SVG files as well.
     #[arg(long, value_name = "FOLDER")]
     pub(super) svg: Option<PathBuf>,
@@ -341,33 +354,6 @@ pub(super) struct ReportArgs {
     pub(super) log: super::logged::LogArgs,
     #[command(flatten)]
     pub(super) output: OutputArgs,
-}
-
-#[derive(Args, Debug)]
-pub(super) struct EventArgs {
-    /// What happened: one line, at most 200 characters.
-    #[arg(value_parser = crate::recording::label)]
-    pub(super) label: Arc<str>,
-    /// The server, by its name in the configuration; with --url, in that of the daemon, and all
-    /// of its servers where none is named.
-    #[arg(value_name = "SERVER", required_unless_present_any = ["to", "url"])]
-    pub(super) server: Option<String>,
-    /// The folder of the recording, instead of a server's name.
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["server", "url"])]
-    pub(super) to: Option<PathBuf>,
-    /// Tell a daemon over HTTP, as http://127.0.0.1:7487, instead of writing into its recording.
-    #[arg(long, value_name = "URL", conflicts_with = "config")]
-    pub(super) url: Option<String>,
-    /// A file with the token that the daemon asks for.
-    #[arg(long, value_name = "FILE", requires = "url")]
-    pub(super) token_file: Option<PathBuf>,
-    /// When, as 2026-11-23T14:03:00Z. [default: now, by this machine's clock]
-    #[arg(long, value_name = "TIME", value_parser = happened)]
-    pub(super) at: Option<Timestamp>,
-    /// The configuration that names servers. [default: $PGJAM_CONFIG,
-    /// ~/.config/pgjam/config.toml, /etc/pgjam/config.toml]
-    #[arg(long, value_name = "FILE")]
-    pub(super) config: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

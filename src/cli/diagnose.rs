@@ -121,11 +121,30 @@ pub(super) fn deliver(
     screen.answer(&answer, output.output.as_deref())?;
     if let Some(file) = &output.html {
         screen.write(file, &html::render(report, replay()))?;
+        if output.open {
+            show(file, screen);
+        }
     }
     if let Some(folder) = &output.svg {
         pictures(report, folder, screen)?;
     }
     Ok(())
+}
+
+/// Opens a page in the browser of who sits here; where nobody does, says how to see it.
+fn show(file: &Path, screen: &Screen) {
+    // Where there is no display a browser would be one for the terminal, or none.
+    let has_display = !cfg!(target_os = "linux")
+        || ["DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME"]
+            .iter()
+            .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+    let opened = has_display && open::that_detached(file).is_ok();
+    if !opened {
+        let file = file.display();
+        screen.note(&format!(
+            "no browser could be opened here: copy {file} to where one is"
+        ));
+    }
 }
 
 fn pictures(report: &Report, folder: &Path, screen: &Screen) -> Done {
@@ -158,6 +177,7 @@ mod tests {
             format: Format::Json,
             output: Some(file.clone()),
             html: None,
+            open: false,
             svg: None,
         };
         let screen = Screen::of(&Cli::parse_from(["pgjam", "--quiet", "doctor"]));

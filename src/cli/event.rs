@@ -2,17 +2,51 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
+
 use crate::cli::Done;
-use crate::cli::args::EventArgs;
 use crate::cli::exit::Failure;
 use crate::cli::screen::Screen;
 use crate::cli::servers;
+use crate::cli::typed::happened;
 use crate::recording;
 use crate::sample::Declared;
 use crate::time::Timestamp;
+
+#[derive(Args, Debug)]
+#[expect(
+    clippy::doc_markdown,
+    reason = "these words are the help, which shows no markup"
+)]
+pub(super) struct EventArgs {
+    /// What happened: one line, at most 200 characters.
+    #[arg(value_parser = crate::recording::label)]
+    pub(super) label: Arc<str>,
+    /// The server, by its name in the configuration; with --url, in that of the daemon, and all
+    /// of its servers where none is named.
+    #[arg(value_name = "SERVER", required_unless_present_any = ["to", "url"])]
+    pub(super) server: Option<String>,
+    /// The folder of the recording, instead of a server's name.
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["server", "url"])]
+    pub(super) to: Option<PathBuf>,
+    /// Tell a daemon over HTTP, as http://127.0.0.1:7487, instead of writing into its recording.
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    pub(super) url: Option<String>,
+    /// A file with the token that the daemon asks for.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub(super) token_file: Option<PathBuf>,
+    /// When, as 2026-11-23T14:03:00Z. [default: now, by this machine's clock]
+    #[arg(long, value_name = "TIME", value_parser = happened)]
+    pub(super) at: Option<Timestamp>,
+    /// The configuration that names servers. [default: $PGJAM_CONFIG,
+    /// ~/.config/pgjam/config.toml, /etc/pgjam/config.toml]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
 
 /// How long a daemon may take for each step of its answer.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -26,7 +26,7 @@ pub(super) const HELP: &str = "Exit codes:
   5  the role sees too little; the GRANT that helps is printed
   6  the server is too old (14 is the oldest)
   7  the server went away while it was watched; the recording is kept
-  8  the recording cannot be read or written
+  8  the recording cannot be read or written, or holds nothing of what was asked
   9  the lab could not run
  130 interrupted before there was anything to say";
 
@@ -68,6 +68,9 @@ pub(super) enum Failure {
     /// A daemon did not take an event.
     #[error("{0}")]
     Untold(String),
+    /// Nobody looked at the time that was asked about.
+    #[error("{0}")]
+    NotLooked(String),
     /// There is no baseline where one was asked for.
     #[error("{0}")]
     Baseline(String),
@@ -109,7 +112,7 @@ impl Failure {
             Self::Sample(error) | Self::Lost { error, .. } => of_sample(error),
             Self::Missing(_) => 5,
             Self::TooOld(_) => 6,
-            Self::Recording(_) | Self::Baseline(_) => 8,
+            Self::Recording(_) | Self::NotLooked(_) | Self::Baseline(_) => 8,
             Self::Lab(_) => 9,
             Self::Interrupted => 130,
         })

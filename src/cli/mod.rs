@@ -6,6 +6,7 @@
 //! ```
 
 mod args;
+mod at;
 mod baseline;
 mod diagnose;
 mod doctor;
@@ -41,6 +42,7 @@ pub fn run() -> ExitCode {
         Command::Diagnose(args) => diagnose::run(&args, &screen),
         Command::Record(args) => record::run(&args, &screen),
         Command::Report(args) => diagnose::report(&args, &screen),
+        Command::At(args) => at::run(&args, &screen),
         Command::Event(args) => event::run(&args, &screen),
         Command::Doctor(args) => doctor::run(&args, &screen),
         Command::Lab(args) => lab::run(&args, &screen),

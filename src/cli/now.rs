@@ -20,18 +20,28 @@ pub(super) fn run(args: &NowArgs, screen: &Screen) -> Done {
     let chosen = Chosen::of(&args.connect)?;
     let naming = chosen.naming(&args.naming);
     let (view, rights) = block_on(look(chosen.target(screen)?, &naming))?;
-    let text = match args.format {
-        GraphFormat::Text => first_screen::with_tree(&view, rights.as_ref(), screen.style()),
-        GraphFormat::Json => json::render_graph(&view),
-        GraphFormat::Dot => dot::render(&view),
-        GraphFormat::Svg => svg::graph(&view),
+    let text = drawn(&view, rights.as_ref(), args.format, screen);
+    screen.answer(&text, args.output.as_deref())
+}
+
+/// Draws a graph in the form that was asked for.
+pub(super) fn drawn(
+    view: &GraphView,
+    rights: Option<&Rights>,
+    format: GraphFormat,
+    screen: &Screen,
+) -> String {
+    let text = match format {
+        GraphFormat::Text => first_screen::with_tree(view, rights, screen.style()),
+        GraphFormat::Json => json::render_graph(view),
+        GraphFormat::Dot => dot::render(view),
+        GraphFormat::Svg => svg::graph(view),
     };
-    let text = if text.ends_with('\n') {
+    if text.ends_with('\n') {
         text
     } else {
         text + "\n"
-    };
-    screen.answer(&text, args.output.as_deref())
+    }
 }
 
 /// Gives the graph, and what this role may do to the sessions of others.

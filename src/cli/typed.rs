@@ -71,6 +71,60 @@ pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     Ok(Timestamp::from_micros(at.as_microsecond()))
 }
 
+/// A time in a recording, as people say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    /// `2026-11-23T14:03:00Z`.
+    At(Timestamp),
+    /// `-5m`: so long before the recording's end.
+    Before(Span),
+    /// `14:03`: the last time until the recording's end that a UTC clock showed it.
+    Clock(Span),
+}
+
+impl When {
+    /// Finds the instant in a recording that ends then.
+    pub(super) fn resolve(self, end: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Before(span) => end - span,
+            Self::Clock(shown) => {
+                let midnight = end.as_micros().div_euclid(DAY) * DAY;
+                let at = midnight.saturating_add(shown.as_micros());
+                Timestamp::from_micros(if at > end.as_micros() { at - DAY } else { at })
+            }
+        }
+    }
+}
+
+/// A day in microseconds.
+const DAY: i64 = 86_400_000_000;
+
+/// Reads a time in a recording: an instant, a clock's time, or how long before its end.
+pub(super) fn when(text: &str) -> Result<When, String> {
+    let text = text.trim();
+    if let Some(before) = text.strip_prefix('-') {
+        let span = duration(before).map_err(|why| format!("{why}, after the minus"))?;
+        let micros = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        return Ok(When::Before(Span::from_micros(micros)));
+    }
+    if let Ok(shown) = text.parse::<jiff::civil::Time>()
+        && !text.contains('T')
+    {
+        let since = shown.duration_since(jiff::civil::Time::midnight());
+        let micros = i64::try_from(since.as_micros()).unwrap_or(0);
+        return Ok(When::Clock(Span::from_micros(micros)));
+    }
+    if let Ok(at) = time(text) {
+        return Ok(When::At(at));
+    }
+    let in_utc = text.parse::<jiff::civil::DateTime>().ok();
+    let in_utc = in_utc.and_then(|at| jiff::tz::TimeZone::UTC.to_timestamp(at).ok());
+    let at = in_utc
+        .ok_or_else(|| format!("'{text}' is no time such as 14:03, -5m or 2026-11-23T14:03:00Z"))?;
+    Ok(When::At(Timestamp::from_micros(at.as_microsecond())))
+}
+
 /// Reads a time that is not yet to come; this machine's clock may be behind the server's.
 pub(super) fn happened(text: &str) -> Result<Timestamp, String> {
     let at = time(text)?;
@@ -95,6 +149,27 @@ mod tests {
         assert_eq!(seconds("1h"), Ok(3600));
         assert!(seconds("0s").is_err());
         assert!(seconds("soon").is_err());
+    }
+
+    #[test]
+    fn a_time_in_a_recording_is_read_as_people_say_it() {
+        let end = time("2026-11-24T14:30:00Z").unwrap();
+        let check = |said: &str, meant: &str| {
+            let at = when(said).map(|when| when.resolve(end).to_rfc3339_whole());
+            assert_eq!(at.as_deref(), Ok(meant), "{said}");
+        };
+        check("14:03", "2026-11-24T14:03:00Z");
+        check("14:30", "2026-11-24T14:30:00Z");
+        // What the clock has not shown yet today is of yesterday.
+        check("23:15:10", "2026-11-23T23:15:10Z");
+        check("-5m", "2026-11-24T14:25:00Z");
+        check("-90", "2026-11-24T14:28:30Z");
+        check("2026-11-23T14:03:00Z", "2026-11-23T14:03:00Z");
+        check("2026-11-23T14:03:00+02:00", "2026-11-23T12:03:00Z");
+        check("2026-11-23 14:03", "2026-11-23T14:03:00Z");
+        for wrong in ["", "-", "noon", "25:00", "-soon", "2026-13-01T00:00:00Z"] {
+            assert!(when(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -7,19 +7,19 @@ use clap::Args;
 
 use crate::cli::exit::Failure;
 use crate::cli::screen::Screen;
-use crate::cli::typed::{duration, time};
+use crate::cli::typed::{When, duration, when};
 use crate::recording::{Recording, RecordingError, Window};
-use crate::time::{Span, Timestamp};
+use crate::time::Span;
 
 /// Which part of a recording; of what does not fit in memory the sums of minutes, and samples of its end.
 #[derive(Args, Debug, Default)]
 pub(super) struct WindowArgs {
-    /// From when on, as 2026-11-23T14:03:00Z.
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    pub(super) from: Option<Timestamp>,
-    /// Until when.
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    pub(super) to: Option<Timestamp>,
+    /// From when on: 14:03 (UTC), -5m (before its end), 2026-11-23T14:03:00Z.
+    #[arg(long, value_name = "TIME", value_parser = when, allow_hyphen_values = true)]
+    pub(super) from: Option<When>,
+    /// Until when, likewise.
+    #[arg(long, value_name = "TIME", value_parser = when, allow_hyphen_values = true)]
+    pub(super) to: Option<When>,
     /// Only the last 10m, 1h, … that it holds.
     #[arg(long, value_name = "SPAN", value_parser = duration, conflicts_with_all = ["from", "to"])]
     pub(super) last: Option<Duration>,
@@ -56,9 +56,14 @@ impl WindowArgs {
             let last = i64::try_from(last.as_micros()).unwrap_or(i64::MAX);
             return Ok(Window::last(folder, Span::from_micros(last))?);
         }
+        if self.from.is_none() && self.to.is_none() {
+            return Ok(Window::ALL);
+        }
+        let end = Window::last(folder, Span::ZERO)?.from;
+        let instant = |said: Option<When>| said.map(|said| said.resolve(end));
         Ok(Window {
-            from: self.from.unwrap_or(Window::ALL.from),
-            to: self.to.unwrap_or(Window::ALL.to),
+            from: instant(self.from).unwrap_or(Window::ALL.from),
+            to: instant(self.to).unwrap_or(Window::ALL.to),
         })
     }
 }
