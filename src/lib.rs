@@ -39,6 +39,7 @@
 //! | [`doctor`] | the preflight: what this role may see, and the statement that grants the rest | server |
 //! | [`lab`] | throw-away servers, scenarios whose truth is known, the score | server, tasks, clock, environment, files, processes |
 //! | [`daemon`] | the watch into a recording, its configuration, the supervision of several for weeks, what is known of each now, HTTP | tasks, clock, environment, files, service manager |
+//! | [`top`] | what `pgjam top` remembers and shows | nothing |
 //! | [`cli`] | what was typed, what it means, exit codes; the only place that prints | server, tasks, clock, environment, files, processes, terminal |
 //!
 //! # What must not happen
@@ -79,3 +80,4 @@ pub mod report;
 pub mod sample;
 pub mod statement;
 pub mod system;
+pub mod top;

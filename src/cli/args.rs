@@ -87,6 +87,15 @@ pub(super) enum Command {
     /// role in use may run it. pgjam itself only reads.
     #[command(after_help = NOW_HELP)]
     Now(NowArgs),
+    /// Who waits for whom, as it changes: a screen to stay on.
+    ///
+    /// The trees of `pgjam now`, the load by what sessions do, and whose time it is. It can be
+    /// paused, walked back through, cut to a system, a table or a pid, and saved; ? lists the keys.
+    #[command(after_help = "Examples:
+  pgjam top --dsn postgres://oncall@db1/app
+  pgjam top prod-7 --hz 10
+  pgjam top --recording /var/lib/pgjam/prod-7 --last 10m")]
+    Top(super::top::TopArgs),
     /// Watch for a while, then say what made whose latency grow.
     ///
     /// The first screen comes at once: who is blocked now, by whom, and what to do. The verdict

@@ -68,6 +68,9 @@ pub(super) enum Failure {
     /// A daemon did not take an event.
     #[error("{0}")]
     Untold(String),
+    /// What needs a terminal has none.
+    #[error("pgjam top needs a terminal; pgjam now shows the same once, also into a file")]
+    NoTerminal,
     /// Nobody looked at the time that was asked about.
     #[error("{0}")]
     NotLooked(String),
@@ -105,6 +108,7 @@ impl Failure {
         ExitCode::from(match self {
             Self::Io { .. } | Self::Untold(_) | Self::Http(HttpError::Listen { .. }) => 1,
             Self::Log(_)
+            | Self::NoTerminal
             | Self::Config(_)
             | Self::Http(HttpError::Setting { .. } | HttpError::File { .. }) => 2,
             Self::Connect(error) => of_connect(error.kind()),

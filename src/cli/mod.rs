@@ -20,6 +20,7 @@ mod record;
 mod screen;
 mod servers;
 mod standing;
+mod top;
 mod typed;
 mod watch;
 mod window;
@@ -42,6 +43,7 @@ pub fn run() -> ExitCode {
         Command::Diagnose(args) => diagnose::run(&args, &screen),
         Command::Record(args) => record::run(&args, &screen),
         Command::Report(args) => diagnose::report(&args, &screen),
+        Command::Top(args) => top::run(&args, &screen),
         Command::At(args) => at::run(&args, &screen),
         Command::Event(args) => event::run(&args, &screen),
         Command::Doctor(args) => doctor::run(&args, &screen),

@@ -228,6 +228,11 @@ pub(super) fn heading(page: &mut String, style: Style, title: &str) {
     Line::default().plus(Ink::Title, title).write(page, style);
 }
 
+/// Makes one line that is safe to show, of at most so many columns.
+pub(crate) fn plain_line(text: &str, width: usize) -> String {
+    fit(&escape(text), width)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -43,6 +43,8 @@ mod who;
 mod words;
 
 pub use line::Style;
+pub(crate) use line::plain_line;
+pub(crate) use palette::colour_index;
 pub use replay::Replay;
 pub use rights::Rights;
 pub use words::so_far;

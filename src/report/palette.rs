@@ -59,6 +59,23 @@ pub(crate) const fn series(index: usize) -> Colour {
     SERIES[index % SERIES.len()]
 }
 
+/// Gives the nearest of a terminal's 256 colours to that of the `index`-th series.
+pub(crate) fn colour_index(index: usize) -> u8 {
+    let hex = series(index).light;
+    let step = |at: usize| {
+        let channel = hex
+            .get(at..at + 2)
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        // The cube's steps are 0, 95, 135, 175, 215 and 255.
+        match channel.unwrap_or_default() {
+            0..48 => 0,
+            dark @ 48..115 => u8::from(dark >= 48),
+            bright => (bright - 35) / 40,
+        }
+    };
+    16 + 36 * step(1) + 6 * step(3) + step(5)
+}
+
 /// Writes the series' colours as variables of a page: `--series-0` and on.
 pub(crate) fn variables() -> String {
     let listed = |colour: fn(&Colour) -> &'static str| {

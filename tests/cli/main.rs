@@ -18,3 +18,4 @@ mod roots;
 mod service_manager;
 mod stage;
 mod terminal;
+mod top;

@@ -50,7 +50,8 @@ fn reached(path: &[String]) -> Option<&'static str> {
         ["std" | "rustix", "process", ..] => Some("processes"),
         ["sd_notify", _, ..] => Some("service manager"),
         ["std", "io", "stdout" | "stderr" | "Stdout" | "Stderr", ..]
-        | ["anstream" | "indicatif", ..] => Some("terminal"),
+        | ["anstream" | "indicatif", ..]
+        | ["ratatui", "crossterm" | "try_init" | "restore", ..] => Some("terminal"),
         _ => None,
     }
 }
