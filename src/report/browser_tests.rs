@@ -11,6 +11,7 @@ use super::fixture_graph;
 use super::fixture_replay::{moment, replay};
 use super::{Replay, Report, html};
 use crate::attribution::Moment;
+use crate::attribution::finding::LoadCell;
 
 const FLAGS: [&str; 11] = [
     "--headless",
@@ -177,4 +178,35 @@ fn the_page_would_be_inert_even_if_a_script_slipped_in() {
 fn hostile_texts_break_no_view_at_any_width() {
     let page = html::render(&hostile(), Replay::of(hostile_moments()));
     drive(&page, "hostile");
+}
+
+#[test]
+fn five_hundred_systems_and_one_look_are_a_page_as_well() {
+    let mut diagnosis = county_rollout();
+    let [first, ..] = &diagnosis.load_over_time.cells[..] else {
+        panic!("the fixture has a load");
+    };
+    let cell = |n: usize| LoadCell {
+        system: Some(format!("agency-{n}")),
+        bins: vec![(0, 0.1)],
+        ..first.clone()
+    };
+    diagnosis.load_over_time.cells = (0..500).map(cell).collect();
+    diagnosis.load_over_time.watched = vec![true];
+    let mut nodes = vec![fixture_graph::node(1, "sync", "active", "SELECT 1")];
+    let mut edges = Vec::new();
+    for pid in 2..502 {
+        // Letters, since systems that differ in their numbers alone are alike.
+        let letters =
+            [pid / 26 % 26, pid % 26].map(|n| char::from(b'a' + u8::try_from(n).unwrap()));
+        let system = format!("agency {}", letters.iter().collect::<String>());
+        nodes.push(fixture_graph::waiter(pid, &system, "SELECT 1", 50.0));
+        edges.push(fixture_graph::row_edge(pid, 1, "transactionid", 50.0));
+    }
+    let view = fixture_graph::graph(nodes, edges);
+    let page = html::render(
+        &Report::new(diagnosis),
+        Replay::of(std::iter::once(moment(0.0, view))),
+    );
+    drive(&page, "many");
 }

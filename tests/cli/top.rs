@@ -154,7 +154,11 @@ fn a_wait_is_seen_as_it_comes_and_goes() {
         pixel_width: 0,
         pixel_height: 0,
     };
-    top.screen.lock().unwrap().screen_mut().set_size(size(40), size(150));
+    top.screen
+        .lock()
+        .unwrap()
+        .screen_mut()
+        .set_size(size(40), size(150));
     top.master.resize(room).unwrap();
     top.until("a wide screen", |shown| {
         shown.lines().any(|line| line.chars().count() > 100)

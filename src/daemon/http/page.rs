@@ -15,7 +15,7 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY}
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::Mutex;
 
-use super::diagnosis::{self, MOST};
+use super::diagnosis;
 use super::graph::off_the_watch;
 use super::health::{Asked, query};
 use super::problem::Problem;
@@ -31,6 +31,8 @@ use crate::time::{Span, Timestamp};
 const HOUR: Span = Span::from_secs(3_600);
 /// Of no less than this.
 const LEAST: Span = Span::from_secs(120);
+/// It may take half of what a diagnosis may: the moments that can be stepped through come on top.
+const MOST: u64 = diagnosis::MOST / 2;
 /// For so long a page stays as it was drawn up.
 const FRESH: Duration = Duration::from_secs(10);
 /// How wide the tree is, in columns.

@@ -13,6 +13,7 @@ use crate::report::naming::blocker_name;
 use crate::report::svg::{self, NARROW, WIDE};
 use crate::report::{Replay, Report, Worded, slowest};
 
+use super::glossary::{self, WORDS, Word};
 use super::sql::marked_up;
 use super::{Live, assets, payload};
 use crate::statement::pretty;
@@ -36,6 +37,7 @@ pub(super) struct Page {
     script: &'static str,
     figures: String,
     live: Option<Live>,
+    glossary: &'static [Word],
     headline: String,
     server: String,
     watched: String,
@@ -59,6 +61,12 @@ struct Fact {
     value: String,
 }
 
+impl Fact {
+    fn word(&self) -> Option<&'static Word> {
+        glossary::of_name(&self.name)
+    }
+}
+
 /// One picture at two widths; the style sheet shows the one that fits.
 struct Picture {
     wide: String,
@@ -74,6 +82,7 @@ struct Waterfall {
 struct FindingView {
     rank: usize,
     verdict: &'static str,
+    verdict_word: &'static Word,
     verdict_class: &'static str,
     scope: &'static str,
     sentence: String,
@@ -149,6 +158,7 @@ impl Page {
             css: assets::style_sheet(),
             script: assets::SCRIPT,
             figures: payload::pack(report, replay),
+            glossary: &WORDS,
             headline: line(&report.headline, LONGEST_SENTENCE),
             server: clean(&format!(
                 "{}, PostgreSQL {}{role}",
@@ -304,6 +314,7 @@ impl FindingView {
         Self {
             rank: finding.rank,
             verdict,
+            verdict_word: glossary::of_term(verdict),
             verdict_class,
             scope: match finding.scope {
                 Scope::Culprit => "one system is in the way",

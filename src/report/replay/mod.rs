@@ -128,7 +128,18 @@ impl Replay {
         for moment in moments {
             replay.take(&moment, &mut places);
         }
+        replay.in_order();
         replay
+    }
+
+    /// Puts the scenes in order of time, and lets none reach into the next: the server's clock may
+    /// have been set back between them.
+    fn in_order(&mut self) {
+        self.scenes.sort_by_key(|scene| scene.stretch.0);
+        let begins: Vec<i64> = self.scenes.iter().map(|scene| scene.stretch.0).collect();
+        for (scene, next) in self.scenes.iter_mut().zip(begins.into_iter().skip(1)) {
+            scene.stretch.1 = scene.stretch.1.min(next);
+        }
     }
 
     /// Gives the same with half as many scenes: of each two the one with more sessions blocked.

@@ -101,6 +101,16 @@ fn what_looks_the_same_is_one_scene_and_a_gap_is_none() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_leaves_the_scenes_in_order() {
+    let views = [queue(2..4), queue(2..5), queue(2..6), queue(2..7)];
+    let moments = [10.0, 11.0, 3.0, 10.5].into_iter().zip(views);
+    let replay = Replay::of(moments.map(|(at, view)| moment(at, view)));
+    let stretches: Vec<_> = replay.scenes.iter().map(|scene| scene.stretch).collect();
+    let expected = [(-7_000, -6_000), (0, 500), (500, 1_000), (1_000, 2_000)];
+    assert_eq!(stretches, expected);
+}
+
+#[test]
 fn a_wait_that_goes_on_is_told_by_when_it_began() {
     let waiting = |ms| {
         let mut waiter = waiter(2, "intake", "UPDATE counter", ms);
