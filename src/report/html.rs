@@ -5,6 +5,7 @@
 //! the one whose hash it names, so that even a mistake here would stay inert.
 
 mod assets;
+mod finding;
 mod glossary;
 mod payload;
 mod sql;
