@@ -65,7 +65,7 @@ chaos: install-test ## 200 times kill -9 under load, and all else that happens t
 bench: install-demo ## What a look costs a server, how fast graph and attribution are
 	$(call step,cargo bench --locked)
 
-examples: ## Write reports/examples anew, from the recording of the last demo
+examples: ## Write reports/examples anew, from the last demo's recording and some scenarios (about 5 min)
 	@reports/examples.sh $(pgjam) $(demo)
 
 install-demo:

@@ -16,7 +16,7 @@
 
 use crate::attribution::Book;
 use crate::attribution::account::event_id;
-use crate::attribution::cause::InTheWay;
+use crate::attribution::cause::{Class, InTheWay};
 use crate::attribution::charge::Charge;
 use crate::attribution::event::{EventGroup, Happening, ONBOARDED};
 use crate::attribution::finding::{Cause, WhatIf};
@@ -86,6 +86,9 @@ pub(super) fn what_if(
 fn named(cause: &Cause) -> String {
     let system = cause.blocker.as_ref().and_then(|it| it.system.as_deref());
     match (system, cause.dominant_state()) {
+        (Some(system), _) if cause.class == Class::Deadlock.name() => {
+            format!("deadlocks with {system}")
+        }
         (Some(system), Some((state, share))) if share >= IN_ONE_STATE => {
             format!("{state} of {system}")
         }

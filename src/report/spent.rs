@@ -70,6 +70,12 @@ pub(super) fn spent(finding: &Finding) -> String {
             format!("spent waiting for the end of a transaction that {holder}")
         }
         "object-lock" => format!("spent waiting for an object lock that {holder}"),
+        "deadlock" => match (&cause.blocker, finding.scope) {
+            (Some(blocker), Scope::Culprit) => {
+                format!("spent in deadlocks with {}", blocker_name(blocker))
+            }
+            _ => "spent in deadlocks".to_owned(),
+        },
         "horizon" => format!(
             "spent reading past dead rows of {} that {} keeps from being removed{}",
             table("its tables"),
@@ -172,7 +178,8 @@ fn holder(finding: &Finding) -> String {
 /// Says in which state the root was, where one state explains most of it.
 fn states(cause: &Cause) -> String {
     match cause.dominant_state() {
-        Some((state, share)) if cause.class != "prepared-transaction" => {
+        // Whoever is in a deadlock waits as well, which tells nothing.
+        Some((state, share)) if !["prepared-transaction", "deadlock"].contains(&cause.class) => {
             format!(", {} of that time {}", percent(share), escape(state))
         }
         _ => String::new(),

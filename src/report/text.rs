@@ -143,7 +143,8 @@ fn cause(cause: &Cause, scope: Scope, verdict: Verdict) -> String {
         _ if !verdict.accuses() => {}
         (Some(blocker), Scope::Culprit) => {
             parts.push(blocker_name(blocker));
-            let state = cause.dominant_state().filter(|_| blocker.gid.is_none());
+            let says_nothing = blocker.gid.is_some() || cause.class == "deadlock";
+            let state = cause.dominant_state().filter(|_| !says_nothing);
             parts.extend(state.map(|(state, _)| state.to_owned()));
         }
         (_, Scope::Object) => parts.push("held by many in turn".to_owned()),

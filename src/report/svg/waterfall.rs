@@ -157,7 +157,8 @@ fn words(cause: &Cause, accuses: bool) -> (String, String) {
     let mut detail = Vec::new();
     if let Some(blocker) = cause.blocker.as_ref().filter(|_| accuses) {
         detail.push(blocker_name(blocker));
-        let state = cause.dominant_state().filter(|_| blocker.gid.is_none());
+        let says_nothing = blocker.gid.is_some() || cause.class == "deadlock";
+        let state = cause.dominant_state().filter(|_| !says_nothing);
         detail.extend(state.map(|(state, share)| format!("{state} ({})", percent(share))));
     }
     if cause.basis != "measured" {
