@@ -6,16 +6,19 @@
 //! ```
 //!
 //! The watcher never waits for the screen. Where the screen cannot keep up, looks wait in a queue
-//! that is bounded, and the oldest go; where the server is lost it is tried again until somebody
-//! quits.
+//! that is bounded, and those that find it full go; where the server is lost it is tried again
+//! until somebody quits. Whatever ends the screen, a key or a signal, in a live watch or a
+//! recording, the terminal is as it was before, and the looks' folder is gone.
 
 use std::io::IsTerminal as _;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use tokio::sync::watch as state;
 
 use crate::cli::Done;
 use crate::cli::args::{ConnectArgs, NamingArgs};
@@ -27,6 +30,7 @@ use crate::cli::watch::block_on;
 use crate::cli::window::WindowArgs;
 use crate::connect::Target;
 use crate::daemon::watch::{Audience, Reached, Watch, WatchError, reach};
+use crate::recording::{Limits, Retention};
 use crate::sample::live::Options;
 use crate::sample::pace::Cadence;
 use crate::sample::{Name, Snapshot, StatementText};
@@ -41,8 +45,12 @@ const QUEUE: usize = 4_096;
 const RETRY: Duration = Duration::from_secs(1);
 /// But after no longer than this.
 const RETRY_AT_MOST: Duration = Duration::from_secs(30);
-/// How long the server may keep the end waiting.
-const ENDING: Duration = Duration::from_secs(2);
+/// How long the server may keep the end of a watch waiting.
+const ENDING: Duration = Duration::from_millis(200);
+/// How long the watcher may keep the user waiting who has quit.
+const FAREWELL: Duration = Duration::from_secs(3);
+/// So much of what was seen before this hour stays on disk while the screen stands.
+const KEPT: u64 = 32 << 20;
 
 #[derive(Args, Debug)]
 pub(super) struct TopArgs {
@@ -86,8 +94,7 @@ pub(super) fn run(args: &TopArgs, screen: &Screen) -> Done {
             let naming = args.naming.system_by.clone();
             let naming = naming.or(settings.map(|settings| settings.system_by));
             let naming = naming.unwrap_or_default();
-            let mut top = Top::new(recording.server.address.clone(), naming, color);
-            top.connection(Connection::Recorded);
+            let mut top = Top::recorded(recording.server.address.clone(), naming, color);
             recording.names.iter().for_each(|name| top.named(name));
             recording
                 .statements
@@ -96,8 +103,9 @@ pub(super) fn run(args: &TopArgs, screen: &Screen) -> Done {
             for snapshot in recording.snapshots {
                 top.saw(snapshot);
             }
-            let (_keep, nothing) = sync_channel(1);
-            show(top, &nothing)
+            let (to, messages) = sync_channel(1);
+            end_on_signals(to)?;
+            show(top, &messages)
         }
         None => live(args, color, screen),
     }
@@ -108,15 +116,47 @@ fn live(args: &TopArgs, color: bool, screen: &Screen) -> Done {
     let naming = chosen.naming(&args.naming);
     let target = chosen.target(screen)?;
     let top = Top::new(target.address(), naming.clone(), color);
+    let folder = tempfile::Builder::new()
+        .prefix("pgjam-top-")
+        .tempdir()
+        .map_err(Failure::io("cannot make a folder for the looks"))?;
     let (to, messages) = sync_channel(QUEUE);
-    let hz = args.hz;
-    std::thread::spawn(move || {
-        let done = block_on(Box::pin(watch(target, naming, hz, to.clone())));
-        if let Err(failure) = done {
-            let _ = to.send(Message::Failed(failure));
+    end_on_signals(to.clone())?;
+    let (stays, screen_stays) = state::channel(());
+    let (hz, place) = (args.hz, folder.path().to_owned());
+    let watcher = std::thread::spawn(move || {
+        let watching = watch(target, naming, hz, &place, &to, screen_stays);
+        match catch_unwind(AssertUnwindSafe(|| block_on(Box::pin(watching)))) {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => {
+                let _ = to.send(Message::Failed(failure));
+            }
+            Err(panic) => {
+                let _ = to.send(Message::Ended);
+                resume_unwind(panic);
+            }
         }
     });
-    show(top, &messages)
+    let done = show(top, &messages);
+    drop((stays, messages));
+    let left = Instant::now();
+    while !watcher.is_finished() && left.elapsed() < FAREWELL {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    if watcher.is_finished()
+        && let Err(panic) = watcher.join()
+    {
+        resume_unwind(panic);
+    }
+    done
+}
+
+/// Ends the screen, and not the process, on SIGINT, SIGTERM and SIGHUP.
+fn end_on_signals(to: SyncSender<Message>) -> Result<(), Failure> {
+    let handled = ctrlc::set_handler(move || {
+        let _ = to.send(Message::Ended);
+    });
+    handled.map_err(|error| Failure::io("cannot handle signals")(std::io::Error::other(error)))
 }
 
 /// Watches until the screen is gone; a lost server is tried again.
@@ -124,23 +164,26 @@ async fn watch(
     target: Target,
     naming: Naming,
     hz: f64,
-    to: SyncSender<Message>,
+    folder: &Path,
+    to: &SyncSender<Message>,
+    screen_stays: state::Receiver<()>,
 ) -> Result<(), Failure> {
-    let folder = tempfile::Builder::new()
-        .prefix("pgjam-top-")
-        .tempdir()
-        .map_err(Failure::io("cannot make a folder for the looks"))?;
     let mut retry = RETRY;
     let mut was_watched = false;
     for round in 0_u32.. {
         let mut viewer = Viewer { to: to.clone() };
-        let watched = match reach(target.clone()).await {
+        let reached = tokio::select! {
+            reached = reach(target.clone()) => reached,
+            () = gone(screen_stays.clone()) => return Ok(()),
+        };
+        let watched = match reached {
             Ok(reached) => {
                 was_watched = true;
                 retry = RETRY;
                 let _ = to.send(Message::Is(Connection::Watched));
-                let folder = folder.path().join(round.to_string());
-                let watched = once(reached, &naming, hz, &folder, &mut viewer).await;
+                let folder = folder.join(round.to_string());
+                let stop = gone(screen_stays.clone());
+                let watched = once(reached, &naming, hz, &folder, &mut viewer, stop).await;
                 // What was seen is remembered by the screen.
                 let _ = std::fs::remove_dir_all(&folder);
                 watched
@@ -148,7 +191,6 @@ async fn watch(
             Err(error) => Err(error),
         };
         let Err(error) = watched else {
-            let _ = to.send(Message::Ended);
             return Ok(());
         };
         if !was_watched {
@@ -161,10 +203,7 @@ async fn watch(
         }
         tokio::select! {
             () = tokio::time::sleep(retry) => {}
-            () = asked_to_end() => {
-                let _ = to.send(Message::Ended);
-                return Ok(());
-            }
+            () = gone(screen_stays.clone()) => return Ok(()),
         }
         retry = (retry * 2).min(RETRY_AT_MOST);
     }
@@ -177,6 +216,7 @@ async fn once(
     hz: f64,
     folder: &Path,
     viewer: &mut Viewer,
+    stop: impl Future<Output = ()>,
 ) -> Result<(), WatchError> {
     let watch = Watch {
         duration: None,
@@ -187,27 +227,22 @@ async fn once(
             tag_keys: naming.tags().iter().map(ToString::to_string).collect(),
             ..Options::default()
         },
+        limits: Limits {
+            retention: Retention {
+                raw_bytes: Some(KEPT),
+                rollup_bytes: Some(KEPT),
+                ..Retention::default()
+            },
+            ..Limits::default()
+        },
         ending: ENDING,
     };
-    Box::pin(watch.run(folder, reached, viewer, asked_to_end())).await
+    Box::pin(watch.run(folder, reached, viewer, stop)).await
 }
 
-/// Ends when the process is asked to: by SIGTERM, SIGHUP, or SIGINT from elsewhere.
-async fn asked_to_end() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let wait = |kind| async move {
-        match signal(kind) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = wait(SignalKind::terminate()) => {}
-        () = wait(SignalKind::hangup()) => {}
-        () = wait(SignalKind::interrupt()) => {}
-    }
+/// Ends when nobody shows the screen any more.
+async fn gone(mut screen_stays: state::Receiver<()>) {
+    while screen_stays.changed().await.is_ok() {}
 }
 
 /// Hands on what the watch sees; it waits for nobody.

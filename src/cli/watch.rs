@@ -15,7 +15,7 @@ use crate::doctor::Checkup;
 use crate::graph::WaitGraph;
 use crate::graph::view::Vocabulary;
 use crate::names::{Names, Statements};
-use crate::recording::Disk;
+use crate::recording::{Disk, Limits};
 use crate::report::{Rights, first_screen};
 use crate::sample::live::Options;
 use crate::sample::pace::Cadence;
@@ -66,6 +66,7 @@ impl Watched<'_> {
                 tag_keys: tags.iter().map(ToString::to_string).collect(),
                 ..Options::default()
             },
+            limits: Limits::default(),
             ending: ENDING,
         };
         let mut viewer = Viewer {

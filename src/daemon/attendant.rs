@@ -197,6 +197,7 @@ impl Attendant {
             duration: None,
             naming: settings.system_by.clone(),
             options: options(settings),
+            limits: limits(settings),
             ending: ENDING,
         };
         self.live.connected(&reached.server);

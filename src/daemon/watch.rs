@@ -16,7 +16,7 @@ use super::books::Books;
 use crate::connect::{ConnectError, Session, Target};
 use crate::doctor::{Checkup, DoctorError};
 use crate::pg::Version;
-use crate::recording::{Charge, Disk, Entry, Event, Recorder, RecordingError, Size};
+use crate::recording::{Charge, Disk, Entry, Event, Limits, Recorder, RecordingError, Size};
 use crate::sample::live::{Options, Owed, Source};
 use crate::sample::{Declared, Loss, Name, SampleError, Server, Snapshot, StatementText};
 use crate::system::Naming;
@@ -148,6 +148,8 @@ pub struct Watch {
     /// How it is looked at. The target and the last tick before it come from what was reached
     /// and from the recording.
     pub options: Options,
+    /// What the recording may take.
+    pub limits: Limits,
     /// How long the server may keep the end waiting.
     pub ending: Duration,
 }
@@ -167,6 +169,7 @@ impl Watch {
         stop: impl Future<Output = ()>,
     ) -> Result<(), WatchError> {
         let mut recorder = Recorder::create(folder, &reached.server)?;
+        recorder.take(Entry::Limits(self.limits));
         let (told, until) = (Event::told(folder), recorder.last_tick());
         let mut books = Books::new(self.naming.clone(), &told, until.map(|tick| tick.at));
         let watched = self

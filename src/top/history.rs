@@ -9,6 +9,8 @@ use crate::time::Span;
 #[derive(Debug, Default)]
 pub struct History {
     looks: VecDeque<Snapshot>,
+    /// Whether nothing is forgotten: a recording's reader has its own bound.
+    is_whole: bool,
     /// How many were forgotten.
     forgotten: usize,
     bytes: usize,
@@ -30,10 +32,21 @@ impl History {
     /// So many bytes of rows, about; the words in them are shared.
     pub const BYTES: usize = 32 << 20;
 
+    /// Begins one that forgets nothing, for what is in memory already.
+    pub(super) fn whole() -> Self {
+        Self {
+            is_whole: true,
+            ..Self::default()
+        }
+    }
+
     /// Remembers a look.
     pub(super) fn push(&mut self, look: Snapshot) {
         self.bytes += size(&look);
         self.looks.push_back(look);
+        if self.is_whole {
+            return;
+        }
         while self.looks.len() > Self::LOOKS || (self.bytes > Self::BYTES && self.looks.len() > 1) {
             if let Some(oldest) = self.looks.pop_front() {
                 self.bytes -= size(&oldest);

@@ -9,7 +9,7 @@
 //!   wants of the world is given back as a [`Wish`].
 //! - The history holds at most [`History::LOOKS`] looks and about [`History::BYTES`] bytes of
 //!   them; what is older is forgotten, first the oldest. What is shown as paused stays as long
-//!   as it is remembered.
+//!   as it is remembered. Of a recording every look stays: its reader bounds what is read.
 //! - The tree is the one that `pgjam now` draws.
 
 mod filter;
@@ -135,6 +135,16 @@ impl Top {
             scrolled: 0,
             said: None,
             color,
+        }
+    }
+
+    /// Begins with a recording, of which every look stays.
+    #[must_use]
+    pub fn recorded(server: String, naming: Naming, color: bool) -> Self {
+        Self {
+            connection: Connection::Recorded,
+            history: History::whole(),
+            ..Self::new(server, naming, color)
         }
     }
 

@@ -347,7 +347,8 @@ impl Top {
     fn foot(&self, area: Rect, buffer: &mut Buffer) {
         let line = match (&self.typed, &self.said) {
             (Some(typed), _) => Line::from(format!(
-                "pid, system or table: {typed}▏ Enter takes it, Esc leaves it"
+                "pid, system or table: {}▏ Enter takes it, Esc leaves it",
+                plain_line(typed, 60)
             )),
             (None, Some(said)) => Line::from(plain_line(said, usize::from(area.width))),
             (None, None) => Line::styled(

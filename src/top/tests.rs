@@ -155,6 +155,22 @@ fn a_jam_on_a_wide_terminal() {
 }
 
 #[test]
+fn a_paused_screen() {
+    let mut top = jammed();
+    press(&mut top, " ");
+    top.saw(look(12_000, vec![], vec![]));
+    insta::assert_snapshot!(screen(&top, (160, 50)));
+}
+
+#[test]
+fn a_filter_that_nobody_meets() {
+    let mut top = jammed();
+    press(&mut top, "/billing");
+    top.key(Key::Enter);
+    insta::assert_snapshot!(screen(&top, (80, 24)));
+}
+
+#[test]
 fn a_quiet_server() {
     let mut top = Top::new("db1:5432/app".to_owned(), Naming::default(), false);
     top.connection(Connection::Watched);
@@ -309,6 +325,18 @@ fn the_history_is_bounded_and_a_paused_look_that_is_forgotten_gives_way() {
     }
     let first = storm.history.at(storm.history.first()).unwrap().tick.at;
     assert!(first > at(0), "a storm is bounded by its bytes");
+}
+
+#[test]
+fn of_a_recording_every_look_can_be_walked_to() {
+    let mut top = Top::recorded(String::new(), Naming::default(), false);
+    let looks = i64::try_from(History::LOOKS).unwrap() + 10;
+    for n in 0..looks {
+        top.saw(look(n * 100, vec![], vec![]));
+    }
+    top.key(Key::Home);
+    assert_eq!(top.shown().unwrap().tick.at, at(0));
+    assert!(screen(&top, (80, 24)).contains(&format!("{} looks before the last", looks - 1)));
 }
 
 #[test]

@@ -19,6 +19,10 @@ struct Terminal {
     master: Box<dyn MasterPty + Send>,
     keys: Box<dyn std::io::Write + Send>,
     screen: Arc<Mutex<vt100::Parser>>,
+    /// How the terminal took its input before the program began.
+    before: String,
+    /// Where the program keeps what it needs only while it runs.
+    scratch: tempfile::TempDir,
 }
 
 impl Terminal {
@@ -35,6 +39,9 @@ impl Terminal {
         command.args(arguments);
         command.cwd(folder);
         command.env("TERM", "xterm-256color");
+        let scratch = tempfile::tempdir().unwrap();
+        command.env("TMPDIR", scratch.path());
+        let before = format!("{:?}", pair.master.get_termios());
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
         let screen = Arc::new(Mutex::new(vt100::Parser::new(size(24), size(80), 0)));
@@ -52,6 +59,8 @@ impl Terminal {
             master: pair.master,
             keys,
             screen,
+            before,
+            scratch,
         }
     }
 
@@ -74,7 +83,13 @@ impl Terminal {
         }
     }
 
-    /// Waits for its end, and tells whether the terminal is as it was.
+    fn terminate(&self) {
+        let pid = self.child.process_id().unwrap().cast_signed();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    }
+
+    /// Waits for its end, and tells whether the terminal is as it was and nothing is left behind.
     #[track_caller]
     fn ends(&mut self) {
         let begun = Instant::now();
@@ -90,6 +105,9 @@ impl Terminal {
             let screen = self.screen.lock().unwrap();
             !screen.screen().alternate_screen() && !screen.screen().hide_cursor()
         });
+        assert_eq!(format!("{:?}", self.master.get_termios()), self.before);
+        let left = std::fs::read_dir(self.scratch.path()).unwrap().count();
+        assert_eq!(left, 0, "a folder is left behind");
     }
 }
 
@@ -178,9 +196,39 @@ fn a_server_that_goes_away_is_told_and_sigterm_restores_the_terminal() {
     });
     drop(server);
     top.until("a lost server", |shown| shown.contains("not watched"));
-    let pid = top.child.process_id().unwrap().cast_signed();
-    let pid = rustix::process::Pid::from_raw(pid).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    top.terminate();
+    top.ends();
+}
+
+#[test]
+fn a_recording_is_walked_through_and_sigterm_restores_the_terminal() {
+    let server = server(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let recording = folder.path().join("recording");
+    let recording = recording.to_str().unwrap();
+    let dsn = server.dsn("postgres", "postgres");
+    let watch = ["diagnose", "--quiet", "--duration", "1s", "--dsn", &dsn];
+    pgjam(&[&watch[..], &["--record", recording]].concat()).well();
+    let mut top = Terminal::start(&["--recording", recording], folder.path());
+    top.until("the end", |shown| shown.contains("recorded, at its end"));
+    top.press("\u{1b}[D");
+    top.until("the look before", |shown| shown.contains("paused, 1 looks"));
+    top.terminate();
+    top.ends();
+}
+
+#[test]
+fn sigterm_restores_the_terminal_while_a_server_does_not_answer() {
+    // Whoever listens and says nothing keeps a connection waiting.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let dsn = format!("host=127.0.0.1 port={port} user=postgres dbname=postgres sslmode=disable");
+    let folder = tempfile::tempdir().unwrap();
+    let mut top = Terminal::start(&["--dsn", &dsn], folder.path());
+    top.until("a connection under way", |shown| {
+        shown.contains("connecting")
+    });
+    top.terminate();
     top.ends();
 }
 

@@ -19,7 +19,7 @@ use crate::lab::scenario::{Scenario, Without};
 use crate::lab::score::{Logged, Placebo, Run, Score, Watched, WhatIf, render};
 use crate::lab::server::{self, ThrowAway};
 use crate::lab::truth::Truth;
-use crate::recording::Recording;
+use crate::recording::{Limits, Recording};
 use crate::sample::live::Options;
 use crate::sample::pace::Cadence;
 use crate::sample::{Declared, Snapshot};
@@ -249,6 +249,7 @@ fn play(
             ..Options::default()
         },
         naming,
+        limits: Limits::default(),
         ending: ENDING,
     };
     block_on(async {
