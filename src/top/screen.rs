@@ -11,7 +11,7 @@ use ratatui::widgets::{
 
 use super::victims::{Totals, is_at_work, is_locked};
 use super::{Connection, Place, Top};
-use crate::report::figures::{duration, percent};
+use crate::report::figures::{duration, percent, plural};
 use crate::report::{Style as Ink, colour_index, plain_line, tree};
 use crate::sample::{Session, Snapshot};
 use crate::time::Span;
@@ -118,10 +118,7 @@ impl Top {
     fn head(&self, area: Rect, buffer: &mut Buffer) {
         let bold = Style::new().add_modifier(Modifier::BOLD);
         let shown = self.shown();
-        let mut first = vec![
-            Piece::styled("pgjam top ", bold),
-            Piece::raw(plain_line(&self.server, 60)),
-        ];
+        let mut first = vec![Piece::styled("pgjam top", bold)];
         if let Some(look) = shown {
             first.push(Piece::raw(format!("  {} UTC", look.tick.at.to_clock())));
         }
@@ -135,10 +132,12 @@ impl Top {
             (_, Place::Last) => first.push(Piece::raw("  live")),
             (_, Place::Number(_)) => {
                 let after = self.history.after(self.place);
-                let words = format!("  paused, {after} looks before the last");
+                let words = format!("  paused, {} before the last", plural(after, "look"));
                 first.push(Piece::styled(words, self.strong()));
             }
         }
+        // Last, since a long one is cut.
+        first.push(Piece::raw(format!("  {}", plain_line(&self.server, 60))));
         let second = shown.map_or_else(Line::default, |look| self.figures(look));
         Paragraph::new(vec![Line::from(first), second]).render(area, buffer);
     }

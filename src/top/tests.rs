@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 
 use super::*;
 use crate::pg::{LockMode, Oid, Pid, Xid};
+use crate::report::figures::plural;
 use crate::sample::{Lock, LockTarget, PaceReason, Session, State, Tick};
 use crate::statement::{self, StatementId};
 
@@ -213,7 +214,7 @@ fn space_pauses_and_goes_on_with_what_came_meanwhile() {
     press(&mut top, " ");
     top.saw(look(12_000, vec![], vec![]));
     let shown = screen(&top, (80, 24));
-    assert!(shown.contains("paused, 1 looks before the last"), "{shown}");
+    assert!(shown.contains("paused, 1 look before the last"), "{shown}");
     assert!(shown.contains("sync"), "{shown}");
     press(&mut top, " ");
     let shown = screen(&top, (80, 24));
@@ -336,7 +337,9 @@ fn of_a_recording_every_look_can_be_walked_to() {
     }
     top.key(Key::Home);
     assert_eq!(top.shown().unwrap().tick.at, at(0));
-    assert!(screen(&top, (80, 24)).contains(&format!("{} looks before the last", looks - 1)));
+    assert!(
+        screen(&top, (80, 24)).contains(&format!("{} before the last", plural(looks - 1, "look")))
+    );
 }
 
 #[test]

@@ -212,7 +212,9 @@ fn a_recording_is_walked_through_and_sigterm_restores_the_terminal() {
     let mut top = Terminal::start(&["--recording", recording], folder.path());
     top.until("the end", |shown| shown.contains("recorded, at its end"));
     top.press("\u{1b}[D");
-    top.until("the look before", |shown| shown.contains("paused, 1 looks"));
+    top.until("the look before", |shown| {
+        shown.contains("paused, 1 look before")
+    });
     top.terminate();
     top.ends();
 }
