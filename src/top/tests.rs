@@ -337,9 +337,10 @@ fn of_a_recording_every_look_can_be_walked_to() {
     }
     top.key(Key::Home);
     assert_eq!(top.shown().unwrap().tick.at, at(0));
-    assert!(
-        screen(&top, (80, 24)).contains(&format!("{} before the last", plural(looks - 1, "look")))
-    );
+    assert!(screen(&top, (80, 24)).contains(&format!(
+        "{} before the last",
+        plural(usize::try_from(looks - 1).unwrap(), "look")
+    )));
 }
 
 #[test]
