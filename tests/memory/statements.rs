@@ -11,8 +11,8 @@ const SESSIONS: usize = 200;
 /// How many of the lowest bits of a number tell it apart.
 const BITS: usize = 17;
 
-/// Lets sessions run so many statements, each long enough that a look sees it.
-pub(crate) fn run(server: &ThrowAway, wanted: usize) {
+/// Lets sessions run so many statements, each for so many seconds: long enough that a look sees it.
+pub(crate) fn run(server: &ThrowAway, wanted: usize, seconds: f64) {
     let next = AtomicUsize::new(0);
     let dsn = server.dsn("postgres", "postgres") + " application_name=poet";
     std::thread::scope(|scope| {
@@ -24,7 +24,7 @@ pub(crate) fn run(server: &ThrowAway, wanted: usize) {
                     if n >= wanted {
                         return;
                     }
-                    client.batch_execute(&statement(n)).unwrap();
+                    client.batch_execute(&statement(n, seconds)).unwrap();
                 }
             });
         }
@@ -32,12 +32,11 @@ pub(crate) fn run(server: &ThrowAway, wanted: usize) {
 }
 
 /// Writes a statement whose shape is its own, whatever its constants are replaced by.
-fn statement(n: usize) -> String {
+fn statement(n: usize, seconds: f64) -> String {
     let term = |bit: usize| match n >> bit & 1 {
         0 => format!("coalesce(length('value {bit}'), {n}) + "),
         _ => format!("nullif(length('value {bit}'), {n}) - "),
     };
     let terms: String = (0..BITS).map(term).collect();
-    // So many texts are dear looks, which come more rarely than ten times a second.
-    format!("select {terms}0 as answer, pg_sleep(0.35)")
+    format!("select {terms}0 as answer, pg_sleep({seconds})")
 }
